@@ -1,0 +1,105 @@
+"""The state of a run that its events add up to: what the trace draws."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from typing import Literal
+
+from orchestrator.cli.rails import Rail, rails
+from orchestrator.engine import events as ev
+from orchestrator.nodes.media import Media
+from orchestrator.nodes.stage import Progress
+
+State = Literal["waiting", "loading", "running", "ran", "cached", "skipped", "failed", "stopped"]
+
+MOVING: tuple[State, ...] = ("loading", "running")
+
+
+@dataclass
+class NodeView:
+    """What is known of a node."""
+
+    name: str
+    stage: str
+    state: State = "waiting"
+    began: float = 0.0
+    seconds: float = 0.0
+    device: str = ""
+    part: str = ""
+    made: dict[str, str] = field(default_factory=dict)
+    media: dict[str, Media] = field(default_factory=dict)
+    reason: str = ""
+    progress: Progress | None = None
+
+
+class RunView:
+    """What is known of a run. Events of other kinds than these are passed over."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._origin, self._latest = clock(), 0.0
+        self.started: ev.RunStarted | None = None
+        self.finished: ev.RunFinished | None = None
+        self.nodes: dict[str, NodeView] = {}
+        self.rails: dict[str, Rail] = {}
+        self.outputs: list[ev.OutputReady] = []
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began, at least those of the last event."""
+        return max(self._latest, self._clock() - self._origin)
+
+    def seconds(self, node: NodeView) -> float:
+        """How long a node took, or has taken so far."""
+        return self.now - node.began if node.state in MOVING else node.seconds
+
+    def apply(self, event: ev.Event) -> None:
+        """Take in an event."""
+        self._latest = max(self._latest, event.time)
+        self._apply(event)
+
+    @singledispatchmethod
+    def _apply(self, event: ev.Event) -> None:
+        """Events that the trace does not show are passed over."""
+
+    @_apply.register
+    def _(self, event: ev.RunStarted) -> None:
+        self.started, self._origin = event, self._clock() - event.time
+        self.nodes = {name: NodeView(name, stage) for name, stage in event.nodes}
+        self.rails = rails(list(self.nodes), event.edges)
+
+    @_apply.register
+    def _(self, event: ev.NodeStarted) -> None:
+        node = self.nodes[event.node]
+        node.state, node.began, node.device = "running", event.time, event.device
+
+    @_apply.register
+    def _(self, event: ev.LoadStarted) -> None:
+        node = self.nodes[event.node]
+        node.state, node.part = "loading", event.part
+        node.began = node.began or event.time
+
+    @_apply.register
+    def _(self, event: ev.NodeProgress) -> None:
+        node = self.nodes[event.node]
+        node.state, node.progress = "running", event.progress
+
+    @_apply.register
+    def _(self, event: ev.NodeFinished) -> None:
+        node = self.nodes[event.node]
+        node.state, node.seconds, node.device = event.status, event.seconds, event.device
+        node.made, node.media, node.reason = event.made, event.media, event.reason
+
+    @_apply.register
+    def _(self, event: ev.OutputReady) -> None:
+        self.outputs.append(event)
+
+    @_apply.register
+    def _(self, event: ev.RunFinished) -> None:
+        self.finished = event
+        for node in self.nodes.values():
+            if node.state in MOVING:
+                node.state, node.seconds = "stopped", event.time - node.began

@@ -1,0 +1,1 @@
+"""How a flow runs: compiled to LangGraph, with handles in its state and values in a store."""

@@ -1,0 +1,86 @@
+"""Values of ports as bytes and back, without loss: a JSON tree, and safetensors for every tensor in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import fromarray
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from orchestrator.models.signals import Span
+from orchestrator.nodes.media import Audio, Media, Video
+from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signal, Signals
+
+VALUES = {cls.__name__: cls for cls in (Features, Prompts, Reply, Span, Signal, Signals, Condition)}
+
+MEDIA_OUT = {
+    "text": lambda media: {"text": media.text},
+    "image": lambda media: {"pixels": torch.from_numpy(np.array(media.image))},
+    "audio": lambda media: {"samples": torch.from_numpy(media.audio.samples.copy()), "rate": media.audio.rate},
+    "video": lambda media: {"frames": torch.from_numpy(media.video.frames.copy()), "fps": float(media.video.fps)},
+}
+MEDIA_IN = {
+    "text": lambda tree: tree["text"],
+    "image": lambda tree: fromarray(tree["pixels"].numpy()),
+    "audio": lambda tree: Audio(tree["samples"].numpy(), tree["rate"]),
+    "video": lambda tree: Video(tree["frames"].numpy(), tree["fps"]),
+}
+
+
+def save(outputs: dict[str, Any], file: Path) -> None:
+    """Write a node's outputs."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _pack(outputs, tensors)
+    save_file(tensors, file, metadata={"tree": json.dumps(tree)})
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Read a node's outputs."""
+    with safe_open(file, framework="pt") as stored:
+        tree = json.loads(stored.metadata()["tree"])
+        names = stored.keys()  # a list: safe_open is no mapping
+        outputs: dict[str, Any] = _unpack(tree, {name: stored.get_tensor(name) for name in names})
+    return outputs
+
+
+def size(value: Any) -> int:
+    """Bytes that a value holds, near enough to bound a store."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _pack(value, tensors)
+    return sum(t.nbytes for t in tensors.values()) + len(json.dumps(tree))
+
+
+def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """A JSON tree of a value; its tensors go into `tensors` under running names."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"$tensor": name}
+    if isinstance(value, Media):
+        content = _pack(MEDIA_OUT[value.modality](value), tensors)
+        return {"$media": value.modality, "content": content}
+    if is_dataclass(value) and not isinstance(value, type):
+        content = {f.name: _pack(getattr(value, f.name), tensors) for f in fields(value)}
+        return {"$value": type(value).__name__, "content": content}
+    if isinstance(value, tuple):
+        return {"$tuple": [_pack(item, tensors) for item in value]}
+    return {k: _pack(v, tensors) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _unpack(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    if "$tensor" in tree:
+        return tensors[tree["$tensor"]]
+    if "$tuple" in tree:
+        return tuple(_unpack(item, tensors) for item in tree["$tuple"])
+    content = {k: _unpack(v, tensors) for k, v in tree.get("content", tree).items()}
+    if "$media" in tree:
+        return Media(tree["$media"], MEDIA_IN[tree["$media"]](content))
+    return VALUES[tree["$value"]](**content) if "$value" in tree else content

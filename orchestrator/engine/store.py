@@ -1,0 +1,79 @@
+"""The store: results by key, in memory first, then on disk, each with a size limit and LRU.
+
+LangGraph's state holds only handles, `key#port`; the values are here. One store serves all runs of a process, so that a
+node that was run before, in any run, is not run again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.nodes.stage import Outputs
+
+GIB = 2**30
+
+
+class Store:
+    """Outputs of nodes by key. What does not fit into memory is written to a folder that goes with the process.
+
+    Values are immutable: nobody may write into a tensor that came out of it.
+    """
+
+    def __init__(self, memory: int = GIB, disk: int = 8 * GIB) -> None:
+        self.memory, self.disk = memory, disk
+        self._values: OrderedDict[str, tuple[Outputs, int]] = OrderedDict()
+        self._files: OrderedDict[str, tuple[Path, int]] = OrderedDict()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._lock = threading.RLock()
+
+    def put(self, key: str, outputs: Outputs) -> None:
+        """Keep a node's outputs; the least recently used of the others give way."""
+        from orchestrator.engine import codec
+
+        with self._lock:
+            self._values[key] = (outputs, codec.size(outputs))
+            self._values.move_to_end(key)
+            while sum(size for _, size in self._values.values()) > self.memory and len(self._values) > 1:
+                self._spill(*self._values.popitem(last=False))
+
+    def get(self, key: str) -> Outputs | None:
+        """A node's outputs, or None. What was on disk comes back to memory."""
+        from orchestrator.engine import codec
+
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key][0]
+            if key not in self._files:
+                return None
+            file, _ = self._files.pop(key)
+            outputs = codec.load(file)
+            file.unlink()
+            self.put(key, outputs)
+            return outputs
+
+    def value(self, handle: str) -> Any:
+        """The value of a handle `key#port`. Raises KeyError if it is no longer there."""
+        key, _, port = handle.partition("#")
+        outputs = self.get(key)
+        if outputs is None:
+            raise KeyError(handle)
+        return outputs[port]
+
+    def _spill(self, key: str, entry: tuple[Outputs, int]) -> None:
+        """Move an entry to disk, and drop the oldest files beyond the limit."""
+        from orchestrator.engine import codec
+
+        outputs, size = entry
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="orch-store-", ignore_cleanup_errors=True)
+        file = Path(self._folder.name) / f"{key}.safetensors"
+        codec.save(outputs, file)
+        self._files[key] = (file, size)
+        while sum(size for _, size in self._files.values()) > self.disk:
+            _, (old, _) = self._files.popitem(last=False)
+            old.unlink()

@@ -1,0 +1,136 @@
+"""How one node runs: its inputs are looked up, its key is made, its stage is called, its outputs are kept.
+
+This is the place of batching across runs: the stage takes a batch of requests, and gets one of one here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from orchestrator.engine.events import LoadStarted, NodeFinished, NodeStarted
+from orchestrator.engine.keys import literal_key, node_key
+from orchestrator.engine.pool import dtype_for
+from orchestrator.engine.session import NodeContext, Session
+from orchestrator.engine.summary import describe, shown
+from orchestrator.errors import Cancelled, NodeError, OutOfMemory, UserError
+from orchestrator.flow.plan import Link, WiredNode
+from orchestrator.nodes.media import Media
+from orchestrator.nodes.stage import Outputs
+
+Handles = dict[str, str]  # source (`see.features`) -> handle (`key#port`)
+
+
+def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> Handles:
+    """Run, skip or look up a node; returns the handles of its outputs. Raises NodeError, UserError or Cancelled."""
+    begun = time.monotonic()
+
+    def finish(status: str, outputs: Outputs, reason: str = "") -> None:
+        session.emit(
+            NodeFinished,
+            node=node.name,
+            stage=node.stage.name,
+            status=status,
+            seconds=time.monotonic() - begun,
+            device=session.device,
+            made={port: describe(value) for port, value in outputs.items()},
+            media=shown(outputs),
+            reason=reason,
+        )
+
+    session.check()
+    if reason := _skipped(node, handles, session):
+        finish("skipped", {}, reason)
+        return {}
+    inputs = _input_handles(node, handles, session)
+    key = node_key(node, session.bundle, session.seed, str(dtype_for(session.device)), inputs)
+    outputs = session.store.get(key) if session.cache else None
+    status = "ran" if outputs is None else "cached"
+    try:
+        if outputs is None:
+            session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=session.device)
+            outputs = _call(node, inputs, session)
+            session.store.put(key, outputs)
+        for port, value in outputs.items():
+            session.deliver(f"{node.name}.{port}", value)
+    except Cancelled:
+        finish("failed", {}, "stopped")
+        raise
+    except Exception as error:
+        finish("failed", {}, str(error) or type(error).__name__)
+        raise _named(error, node) from error
+    finish(status, outputs)
+    return {f"{node.name}.{port}": f"{key}#{port}" for port in outputs}
+
+
+def _skipped(node: WiredNode, handles: Mapping[str, str], session: Session) -> str:
+    """Why a node is skipped, or nothing: its condition does not hold, or a required input is missing."""
+    lookup = partial(_lookup, handles=handles, session=session)
+    if node.when and not node.when.holds(lookup):
+        return f"when {node.when}"
+    for port, links in node.links.items():
+        if node.stage.inputs[port].optional:
+            continue
+        for link in links if isinstance(links, tuple) else (links,):
+            if not _present(link, handles, session):
+                return f"no {link.source}"
+    return ""
+
+
+def _input_handles(node: WiredNode, handles: Mapping[str, str], session: Session) -> dict[str, Any]:
+    """Port -> handle, a list of them for `many` ports; what is missing is left out. Literals are stored on the way."""
+
+    def handle(link: Link) -> str:
+        if link.literal is None:
+            return handles[str(link.source)]
+        key = literal_key(link.literal)
+        session.store.put(key, {"text": Media.load(link.literal, "text")})
+        return f"{key}#text"
+
+    found: dict[str, Any] = {}
+    for port, links in node.links.items():
+        if isinstance(links, tuple):
+            found[port] = [handle(link) for link in links if _present(link, handles, session)]
+        elif _present(links, handles, session):
+            found[port] = handle(links)
+    return found
+
+
+def _present(link: Link, handles: Mapping[str, str], session: Session) -> bool:
+    lookup = partial(_lookup, handles=handles, session=session)
+    return (link.when is None or link.when.holds(lookup)) and (link.literal is not None or link.source in handles)
+
+
+def _lookup(source: str, handles: Mapping[str, str], session: Session) -> Any:
+    """The value of a source, or None where it is missing."""
+    return session.store.value(handles[source]) if source in handles else None
+
+
+def _call(node: WiredNode, inputs: Mapping[str, Any], session: Session) -> Outputs:
+    """Call the stage with a batch of one, without gradients, its parts lent for the time."""
+    import torch
+
+    value = session.store.value
+    request = {p: tuple(value(h) for h in hs) if isinstance(hs, list) else value(hs) for p, hs in inputs.items()}
+    with ExitStack() as lent, torch.no_grad():
+        models = {}
+        for part in sorted(node.stage.parts(node.types)):  # sorted: no two nodes wait for each other's part
+            tell = partial(session.emit, LoadStarted, node=node.name, stage=node.stage.name, part=part)
+            models[part] = lent.enter_context(session.pool.lend(session.bundle, part, session.device, tell))
+        context = NodeContext(session, node.name, node.stage.name, models, [session.seed])
+        (outputs,) = node.stage.run([request], context)
+    return outputs
+
+
+def _named(error: Exception, node: WiredNode) -> Exception:
+    """The error with the node's name: a user's mistake stays one, memory is told apart, all else is a NodeError."""
+    import torch
+
+    if isinstance(error, UserError):
+        return type(error)(f"node '{node.name}': {error}")
+    if isinstance(error, torch.OutOfMemoryError):
+        return OutOfMemory(f"node '{node.name}' ({node.stage.name}) ran out of memory: {error}")
+    return NodeError(node.name, node.stage.name, str(error) or type(error).__name__)

@@ -1,0 +1,100 @@
+"""Every error that Orch raises on purpose.
+
+    OrchError
+    ├── UserError                 the caller got something wrong; the CLI exits with 2
+    │   ├── FlowError             a flow file, arrow line or builder call (`.problems`: all of them at once)
+    │   ├── InputError            an input of a run: missing, unreadable, of the wrong modality
+    │   ├── BundleError           a bundle: unknown, incomplete, damaged, or parts that do not fit together
+    │   └── OutputError           a place that cannot be written
+    ├── ModelError                a model or stage did wrong; the CLI exits with 1
+    │   └── NodeError             a node failed while running (`.node`, `.stage`, `.__cause__`)
+    ├── RetryError                the same call may succeed later or with other settings; the CLI exits with 1
+    │   └── OutOfMemory           names the node, what it needs and what there is
+    └── Cancelled                 the run was stopped from outside (Ctrl-C, a closed stream); the CLI exits with 130
+
+Messages say what happened, the values, what is allowed, and what to type.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class OrchError(Exception):
+    """Base class of all errors that Orch raises on purpose. `result` is what a run had finished when it failed."""
+
+    result: Any = None
+
+
+class UserError(OrchError):
+    """The caller got something wrong."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of a flow: where it stands and how to mend it. `line` and `column` count from 1; 0 is unknown."""
+
+    message: str
+    source: str = ""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        place = ":".join(str(p) for p in (self.source, self.line, self.column) if p)
+        return f"{place}: {self.message}" if place else self.message
+
+
+class FlowError(UserError):
+    """A flow is wrong. `problems` holds everything that was found, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class InputError(UserError):
+    """An input of a run is missing, unreadable or of the wrong modality."""
+
+
+class BundleError(UserError):
+    """A bundle is unknown, incomplete or damaged, or its parts do not fit together."""
+
+
+class OutputError(UserError):
+    """A place cannot be written."""
+
+
+class ModelError(OrchError):
+    """A model or stage did wrong."""
+
+
+class NodeError(ModelError):
+    """A node failed while running; the reason is `__cause__`."""
+
+    def __init__(self, node: str, stage: str, message: str) -> None:
+        self.node, self.stage = node, stage
+        super().__init__(f"node '{node}' ({stage}): {message}")
+
+
+class RetryError(OrchError):
+    """The same call may succeed later, or with other settings."""
+
+
+class OutOfMemory(RetryError):
+    """A device has too little memory for a node."""
+
+
+class Cancelled(OrchError):
+    """The run was stopped from outside."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'X'?` for the closest known word, else ` Known: a, b, c.` (leading space; empty if none known)."""
+    options = sorted(known)
+    close = difflib.get_close_matches(word, options, n=1)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(options)}." if options else ""

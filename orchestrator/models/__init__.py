@@ -1,0 +1,1 @@
+"""Bundles and the models in them: encoders, LLMs, projectors, generators. Importing it imports no torch."""

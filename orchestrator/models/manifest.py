@@ -1,0 +1,139 @@
+"""The manifest of a projector: what it was trained against, checked field by field before it is used.
+
+`projector.json` stands beside `model.safetensors`. A mismatch is refused by name; weights are never loaded loosely.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.errors import BundleError
+from orchestrator.models import facts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from orchestrator.models.bundle import Bundle
+
+MANIFEST_FILE = "projector.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class End(BaseModel):
+    """One end of a projector: the model there, and the width of its features."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str
+    dim: int
+
+
+class Manifest(BaseModel):
+    """What a projector is, and what it was trained against. `condition` is the generator's keyword and [L, d]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: str
+    config: dict[str, Any]
+    llm: End
+    tokenizer: str
+    encoder: End | None = None
+    generator: str = ""
+    condition: dict[str, tuple[int, int]] = {}
+    signals: tuple[str, ...] = ()
+    recipe: str = ""
+    step: int = 0
+
+    @property
+    def keyword(self) -> str:
+        """The generator's keyword argument that takes H_X, e.g. `prompt_embeds`."""
+        return next(iter(self.condition))
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Raises BundleError if it is missing or wrong."""
+        try:
+            return cls.model_validate_json((folder / MANIFEST_FILE).read_text("utf-8"))
+        except OSError as error:
+            raise BundleError(f"{folder} is no projector: {MANIFEST_FILE}: {error.strerror}") from None
+        except ValidationError as error:
+            lines = [f"{folder / MANIFEST_FILE}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise BundleError("\n".join(lines)) from None
+
+
+def save_projector(module: nn.Module, manifest: Manifest, folder: Path) -> None:
+    """Write weights and manifest."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in module.state_dict().items()}, folder / WEIGHTS_FILE)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+
+
+def load_projector(bundle: Bundle, part: str) -> nn.Module:
+    """A projector with its weights, loaded strictly; `.manifest` is its manifest. Raises BundleError on a mismatch."""
+    import torch
+    from safetensors.torch import load_file
+
+    from orchestrator.projectors import build
+
+    problems = projector_problems(bundle, part)
+    if problems:
+        raise BundleError("\n".join(problems))
+    folder = bundle.path(part)
+    manifest = Manifest.read(folder)
+    with torch.device("meta"):
+        module = build(manifest.kind, **manifest.config)
+    try:
+        module.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=True, assign=True)
+    except RuntimeError as error:
+        raise BundleError(f"{folder / WEIGHTS_FILE} does not fit {manifest.kind} {manifest.config}: {error}") from None
+    module.manifest = manifest  # type: ignore[assignment]
+    return module.float()
+
+
+def describe_ends(bundle: Bundle, group: str, modality: str) -> dict[str, Any]:
+    """The manifest fields that follow from the bundle, for a projector of this group and modality."""
+    llm = bundle.path("llm")
+    fields: dict[str, Any] = {
+        "llm": End(id=bundle.id("llm"), dim=facts.llm_dim(llm)),
+        "tokenizer": tokenizer_hash(llm),
+    }
+    if group == "input_projectors":
+        encoder = f"encoders.{modality}"
+        return fields | {"encoder": End(id=bundle.id(encoder), dim=facts.encoder_dim(bundle.path(encoder)))}
+    signal, generator = bundle.spec.signals[modality], f"generators.{modality}"
+    return fields | {
+        "generator": bundle.id(generator),
+        "condition": facts.condition(bundle.path(generator)),
+        "signals": tuple(signal.token.format(i) for i in range(signal.count)),
+    }
+
+
+def projector_problems(bundle: Bundle, part: str) -> list[str]:
+    """Every manifest field of a projector that does not fit the bundle; empty for other parts."""
+    group, _, modality = part.partition(".")
+    if group not in ("input_projectors", "output_projectors"):
+        return []
+    manifest = Manifest.read(bundle.path(part))
+    return [
+        f"bundle '{bundle.name}': {part} was trained against {name} {_show(getattr(manifest, name))}, "
+        f"the bundle has {_show(wanted)}"
+        for name, wanted in describe_ends(bundle, group, modality).items()
+        if getattr(manifest, name) != wanted
+    ]
+
+
+def tokenizer_hash(llm: Path) -> str:
+    """SHA-256 of the tokenizer file: a projector knows token ids."""
+    file = llm / "tokenizer.json"
+    if not file.is_file():
+        raise BundleError(f"{llm} has no tokenizer.json")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _show(value: Any) -> str:
+    return f"'{value.id}' ({value.dim} wide)" if isinstance(value, End) else repr(value)

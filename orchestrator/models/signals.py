@@ -1,0 +1,74 @@
+"""Signal tokens, and how a reply is read.
+
+A signal of modality X is the run of X's tokens in order: `[VID0] [VID1] ... [VID23]`. Text outside signals is the
+reply; the text right before a signal is its caption. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import BundleError
+
+if TYPE_CHECKING:
+    from orchestrator.models.bundle import SignalSpec
+
+
+@dataclass(frozen=True)
+class Span:
+    """One signal within a reply: tokens `start` to `stop` of its ids; `place` is its offset in the reply's text."""
+
+    modality: str
+    start: int
+    stop: int
+    place: int
+    caption: str
+
+
+class SignalTokens:
+    """The signal tokens of a bundle: modality -> token ids, in order."""
+
+    def __init__(self, ids: Mapping[str, Sequence[int]]) -> None:
+        self.ids = {modality: tuple(tokens) for modality, tokens in ids.items()}
+        # token id -> (modality, index)
+        self.where = {token: (m, i) for m, tokens in self.ids.items() for i, token in enumerate(tokens)}
+
+    @classmethod
+    def of(cls, specs: Mapping[str, SignalSpec], tokenizer: Any) -> SignalTokens:
+        """Look the tokens up. Raises BundleError naming those that the tokenizer does not have."""
+        names = {m: [spec.token.format(i) for i in range(spec.count)] for m, spec in specs.items()}
+        vocabulary = tokenizer.get_vocab()
+        missing = [name for tokens in names.values() for name in tokens if name not in vocabulary]
+        if missing:
+            raise BundleError(f"the tokenizer lacks {len(missing)} signal tokens: {', '.join(missing[:4])} ...")
+        return cls({m: [vocabulary[name] for name in tokens] for m, tokens in names.items()})
+
+    def runs(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Complete signals as (modality, start, stop). Tokens of broken ones belong to nothing."""
+        found, i = [], 0
+        while i < len(ids):
+            modality, index = self.where.get(ids[i], ("", -1))
+            run = self.ids[modality] if index == 0 else ()
+            if run and tuple(ids[i : i + len(run)]) == run:
+                found.append((modality, i, i + len(run)))
+                i += len(run)
+            else:
+                i += 1
+        return found
+
+    def read(self, ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, tuple[Span, ...]]:
+        """The reply's text without signals, and the spans of its signals."""
+        text, begin = "", 0
+        spans: list[Span] = []
+        for modality, start, stop in self.runs(ids):
+            said = self._text(ids[begin:start], decode)
+            text += said
+            caption = said.strip() or (spans[-1].caption if spans else "")  # `a dog [IMG..] [VID..]`: both are the dog
+            spans.append(Span(modality, start, stop, len(text), caption))
+            begin = stop
+        return text + self._text(ids[begin:], decode), tuple(spans)
+
+    def _text(self, ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> str:
+        return decode([token for token in ids if token not in self.where])

@@ -1,0 +1,103 @@
+"""The contract of a stage: a kind of step, declared once.
+
+A stage declares typed ports and a pydantic config; checks, docs, the JSON schema and the wiring come from that. It is
+light to import (no torch at module level), knows neither LangGraph, nor YAML, nor the terminal, and gets its weights
+through `Context.load`. `run` takes a batch of requests: batching is the engine's to use.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.nodes.ports import Port, PortType
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from orchestrator.models.bundle import Bundle
+
+Inputs = Mapping[str, Any]  # port name -> value; an optional port without a value is absent; a `many` port is a tuple
+Outputs = dict[str, Any]  # port name -> value; an optional port may be absent
+
+
+class Config(BaseModel):
+    """Base of the stages' configs: unknown fields are errors, fields carry their docs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a node is. `text` is what was written so far (tokens); `preview` a small picture or frames (steps)."""
+
+    unit: Literal["tokens", "steps"]
+    done: int
+    total: int
+    text: str = ""
+    preview: tuple[Image, ...] = ()
+
+
+class Context(Protocol):
+    """What the engine lends to a stage while it runs."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that the flow runs on."""
+
+    @property
+    def device(self) -> str:
+        """Where its parts are, e.g. `cpu` or `cuda:0`."""
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """One a request."""
+
+    def load(self, part: str) -> Any:
+        """A loaded part of the bundle, e.g. `llm`, `encoders.image`, `input_projectors.image`, `generators.video`."""
+
+    def report(self, request: int, progress: Progress) -> None:
+        """Tell how far a request of the batch is. Raises `Cancelled` when the run was stopped."""
+
+
+class Stage(ABC):
+    """A kind of step. Subclasses are final: one class a file, with a docstring whose first line is its summary."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # raise it when the same inputs give another output: it is part of the cache key
+    inputs: ClassVar[Mapping[str, Port]]
+    outputs: ClassVar[Mapping[str, Port]]
+    config_class: ClassVar[type[Config]] = Config
+    random: ClassVar[bool] = False  # whether the seed changes the output
+
+    def __init__(self, config: Config) -> None:
+        self.config: Any = config
+
+    def parts(self, types: Mapping[str, PortType]) -> tuple[str, ...]:
+        """The bundle parts that this node needs, given the types of its connected inputs (and outputs).
+
+        Used for checks, memory plan and cache key before anything is loaded; `many` ports have the type of their
+        first reference under the port's name and of all under `port[i]`.
+        """
+        return ()
+
+    def for_flow(self, signals: frozenset[str]) -> Stage:
+        """This stage, told which modalities the flow takes from the signals in its replies."""
+        return self
+
+    def misfits(self, bundle: Bundle) -> list[str]:
+        """What the bundle lacks for this node's config, beside missing parts; told before anything is loaded."""
+        return []
+
+    @abstractmethod
+    def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
+        """Run a batch of requests; the result has one entry a request, in order. Differentiable where it can be."""
+
+    def loss(self, batch: Sequence[Inputs], context: Context) -> Tensor:
+        """The objective that this stage owns, averaged over the batch (scalar)."""
+        raise TypeError(f"stage '{self.name}' has no objective of its own")

@@ -1,0 +1,74 @@
+"""The bundle's files around the weights: `bundle.yaml` at once, and the finished folder with hashes and card.
+
+python -m recipes.pocket.bundle --out build/pocket --into orchestrator/models/pocket
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import yaml
+from safetensors.torch import load_file, save_file
+
+from orchestrator.models.bundle import BUNDLE_FILE, SUMS_FILE, Bundle
+from orchestrator.models.weights import write_sums
+
+SPEC = {
+    "name": "pocket",
+    "doc": "A tiny trained MM-LLM: drawings and text in, text and short films out. 50 concepts, 64x64 pixels.",
+    "licence": "Apache-2.0; see README.md for the drawings that it was trained on",
+    "llm": {
+        "path": "llm",
+        "chat": "pocket",
+        "media": {"image": "<image>{}</image>", "video": "<image>{}</image>"},
+    },
+    "encoders": {"image": {"path": "encoders/image", "select": "pooled"}},
+    "input_projectors": {"image": {"path": "projectors/image_in"}},
+    "output_projectors": {"video": {"path": "projectors/video_out"}},
+    "generators": {
+        "video": {
+            "path": "generators/video",
+            "settings": {"steps": 12, "guidance": 2.5, "frames": 8, "width": 64, "height": 64, "fps": 8},
+        }
+    },
+    "signals": {"video": {"count": 24, "token": "[VID{}]"}},
+}
+CARD = Path(__file__).with_name("CARD.md")
+
+
+def write_spec(out: Path) -> Bundle:
+    """Write `bundle.yaml`; the parts may follow."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / BUNDLE_FILE).write_text(yaml.safe_dump(SPEC, sort_keys=False, width=120))
+    return Bundle.open(out)
+
+
+def assemble(out: Path, into: Path) -> None:
+    """Copy the parts of `out` into a finished bundle: weights in half precision, card, hashes."""
+    bundle = write_spec(out)
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    shutil.copy(out / BUNDLE_FILE, into)
+    shutil.copy(CARD, into / "README.md")
+    for folder in dict.fromkeys(bundle.part(part).path for part in bundle.names()):
+        shutil.copytree(out / folder, into / folder)
+    for file in into.rglob("*.safetensors"):
+        halves = {name: t.half() if t.is_floating_point() else t for name, t in load_file(file).items()}
+        save_file(halves, file, metadata={"format": "pt"})
+    write_sums(into, SUMS_FILE)
+    size = sum(f.stat().st_size for f in into.rglob("*") if f.is_file())
+    print(f"{into}: {size / 1e6:.1f} MB; problems: {Bundle.open(into).verify() or 'none'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/pocket"))
+    parser.add_argument("--into", type=Path, default=Path("orchestrator/models/pocket"))
+    args = parser.parse_args()
+    assemble(args.out, args.into)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Fixtures for all tests: offline, one thread, and tiny checkpoints of the real classes (see tests/tiny.py)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is loaded: tiny steps on many threads wait for each other, and nothing may reach for a network.
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+from tests import tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tiny checkpoints stand; each fixture below builds its own on first use."""
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_image_encoder(tiny_folder: Path) -> Path:
+    return tiny.image_encoder(tiny_folder / "clip")
+
+
+@pytest.fixture(scope="session")
+def tiny_convnet_encoder(tiny_folder: Path) -> Path:
+    return tiny.convnet_encoder(tiny_folder / "resnet")
+
+
+@pytest.fixture(scope="session")
+def tiny_llm(tiny_folder: Path) -> Path:
+    return tiny.llm(tiny_folder / "llm")
+
+
+@pytest.fixture(scope="session")
+def tiny_image_generator(tiny_folder: Path) -> Path:
+    return tiny.image_generator(tiny_folder / "image_generator")
+
+
+@pytest.fixture(scope="session")
+def tiny_video_generator(tiny_folder: Path) -> Path:
+    return tiny.video_generator(tiny_folder / "video_generator")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_folder: Path) -> Path:
+    """The folder of a whole bundle; tests that change files copy it first."""
+    return tiny.bundle(tiny_folder / "bundle")
