@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.color import Color
@@ -52,8 +53,8 @@ class Pixels:
         ]
         cell = _half_block if console.color_system else _shade
         for upper, lower in zip(rows[::2], rows[1::2], strict=True):
-            for top, bottom in zip(upper, lower, strict=True):
-                yield cell(top, bottom)
+            for (top, bottom), run in groupby(zip(upper, lower, strict=True)):
+                yield cell(top, bottom, len(list(run)))
             yield Segment.line()
 
 
@@ -147,10 +148,10 @@ def _color(rgb: RGB) -> Color:
     return Color.from_rgb(*rgb)
 
 
-def _half_block(top: RGB, bottom: RGB) -> Segment:
-    return Segment("▀", Style(color=_color(top), bgcolor=_color(bottom)))
+def _half_block(top: RGB, bottom: RGB, count: int) -> Segment:
+    return Segment("▀" * count, Style(color=_color(top), bgcolor=_color(bottom)))
 
 
-def _shade(top: RGB, bottom: RGB) -> Segment:
+def _shade(top: RGB, bottom: RGB, count: int) -> Segment:
     light = (sum(top) + sum(bottom)) / (6 * 255)
-    return Segment(SHADES[round(light * (len(SHADES) - 1))])
+    return Segment(SHADES[round(light * (len(SHADES) - 1))] * count)

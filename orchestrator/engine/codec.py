@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ MEDIA_IN = {
     "audio": lambda tree: Audio(tree["samples"].numpy(), tree["rate"]),
     "video": lambda tree: Video(tree["frames"].numpy(), tree["fps"]),
 }
+MEDIA_SIZE: dict[str, Callable[[Media], int]] = {
+    "text": lambda media: len(media.text),
+    "image": lambda media: media.image.width * media.image.height * 3,
+    "audio": lambda media: media.audio.samples.nbytes,
+    "video": lambda media: media.video.frames.nbytes,
+}
 
 
 def save(outputs: dict[str, Any], file: Path) -> None:
@@ -50,10 +57,15 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def size(value: Any) -> int:
-    """Bytes that a value holds, near enough to bound a store."""
-    tensors: dict[str, torch.Tensor] = {}
-    tree = _pack(value, tensors)
-    return sum(t.nbytes for t in tensors.values()) + len(json.dumps(tree))
+    """Bytes that a value holds, near enough to bound a store; nothing is copied."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, Media):
+        return MEDIA_SIZE[value.modality](value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return sum(size(getattr(value, f.name)) for f in fields(value))
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    return sum(size(item) for item in items)
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

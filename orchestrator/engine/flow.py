@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.engine.events import Event
 from orchestrator.engine.fit import PartUse, check_fit, memory_plan
 from orchestrator.engine.folder import RunFolder, new_id
@@ -75,7 +73,7 @@ class Flow:
             name, _, field = target.partition(".")
             if name not in nodes or not field:
                 raise UserError(f"cannot set '{target}': write NODE.FIELD=VALUE.{nearest(name, nodes)}")
-            read = yaml.safe_load(value) if isinstance(value, str) else value
+            read = yaml_io.value(value) if isinstance(value, str) else value
             nodes[name] = NodeSpec.model_validate(nodes[name].to_plain() | {field: read})
         return Flow(self.spec.model_copy(update={"nodes": nodes}), self.bundle.root)
 

@@ -20,6 +20,8 @@ from orchestrator.nodes.ports import Port, PortType
 from orchestrator.nodes.registry import stages
 from orchestrator.nodes.stage import Stage
 
+INPUTS = "inputs"  # the first word of the sources that are inputs; no node may have this name
+
 
 def wire(spec: FlowSpec) -> Plan:
     """The plan of a flow, or a `FlowError` with all its problems."""
@@ -55,12 +57,13 @@ class _Wiring:
     def __init__(self, spec: FlowSpec, broken: Broken) -> None:
         self.spec, self.broken = spec, broken
         known = stages()
-        classes = {name: known[node.stage] for name, node in spec.nodes.items() if node.stage in known}
+        nodes = {name: node for name, node in spec.nodes.items() if node.stage in known and name != INPUTS}
+        classes = {name: known[node.stage] for name, node in nodes.items()}
         self.scope = Scope(spec, classes, broken)
         self.report = self.scope.report
         self._check_names(known)
         self.drafts = {name: draft(self.scope, name, stage) for name, stage in classes.items()}
-        self.order, cycles = topological({name: map(owner, d.reads()) for name, d in self.drafts.items()})
+        self.order, cycles = topological({name: map(_head, d.reads()) for name, d in self.drafts.items()})
         for cycle in cycles:
             self.report(("nodes", cycle[0]), f"reads itself in a cycle: {' -> '.join(cycle)}. Remove one of its edges.")
         misfits = [misfit for name in self.order for misfit in self._infer(name)]
@@ -77,7 +80,7 @@ class _Wiring:
         return sorted(self.scope.problems, key=lambda p: (p.line, p.column))
 
     def plan(self) -> Plan | None:
-        """The plan, or None if there are problems or broken entries. Stages are told which signals their readers take."""
+        """The plan, or None if anything is wrong. Stages are told which signals their readers take."""
         if self.scope.problems or self.broken:
             return None
         used = {source for d in self.drafts.values() for source in d.reads()}
@@ -98,7 +101,7 @@ class _Wiring:
                 hint = nearest(put.modality, MODALITIES)
                 self.report(("inputs", name, "modality"), f"unknown modality '{put.modality}'.{hint}")
         for name, node in spec.nodes.items():
-            if name in spec.inputs or name == "inputs":
+            if name in spec.inputs or name == INPUTS:
                 self.report(("nodes", name), "inputs have this name; give the node another.")
             if node.stage not in known:
                 self.report(("nodes", name, "stage"), f"unknown stage '{node.stage}'.{nearest(node.stage, known)}")
@@ -129,7 +132,7 @@ class _Wiring:
     def _type(self, source: str) -> PortType | None:
         """The type of a source; None where it can't be known (within a cycle, or of an unknown modality)."""
         name, _, port = source.partition(".")
-        if name != "inputs":
+        if name != INPUTS:
             return self.drafts[name].out_types.get(port)
         modality = self.spec.inputs[port].modality
         return PortType("Media", modality) if modality in MODALITIES else None
@@ -216,6 +219,11 @@ class _Wiring:
         for name, d in self.drafts.items():
             ports = [(f"{name}.{port}", found) for port, found in d.out_types.items() if found.kind == "Signals"]
             signals = {found.modality for source, found in ports if source in used and found.modality}
-            for before in {owner(source) for source in d.reads()} & taken.keys():
+            for before in set(map(_head, d.reads())) & taken.keys():
                 taken[before] |= signals
         return taken
+
+
+def _head(source: str) -> str:
+    """The node of a source, or `INPUTS`."""
+    return source.partition(".")[0]

@@ -102,7 +102,7 @@ def loads(text: str, name: str = "") -> FlowSpec:
     source = Source(name, reader.marks)
     spec, broken, problems = _validate(data, source)
     problems += reader.problems
-    if problems:
+    if problems or spec is None:
         problems += check(spec, broken) if spec else []
         raise FlowError(sorted(problems, key=lambda p: (p.line, p.column)))
     return spec

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from orchestrator.errors import BundleError, nearest
-from orchestrator.models import facts
+from orchestrator.models import facts, pretrained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,9 +53,7 @@ class Encoder:
         if kind not in FAMILIES:
             raise BundleError(f"{folder}: no encoder of type '{kind}' is known.{nearest(kind, FAMILIES)}")
         family = FAMILIES[kind]
-        model = getattr(transformers, family.model).from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
+        model = pretrained.load(getattr(transformers, family.model), folder, dtype)
         processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
         return cls(model.to(device).eval().requires_grad_(False), processor, family, spec)
 

@@ -45,7 +45,11 @@ def encoder_dim(folder: Path) -> int:
 
 def llm_dim(folder: Path) -> int:
     """Width of the LLM's embeddings."""
-    return int(read(folder / "config.json")["hidden_size"])
+    config = read(folder / "config.json")
+    width = config.get("text_config", config).get("hidden_size")
+    if width is None:
+        raise BundleError(f"{folder / 'config.json'} names no hidden_size")
+    return int(width)
 
 
 def condition(folder: Path) -> dict[str, tuple[int, int]]:
@@ -57,6 +61,12 @@ def condition(folder: Path) -> dict[str, tuple[int, int]]:
 def pipeline_class(folder: Path) -> str:
     """The diffusers pipeline that a generator's `model_index.json` names."""
     return str(read(folder / "model_index.json").get("_class_name", ""))
+
+
+def pipeline_models(folder: Path) -> dict[str, tuple[str, str]]:
+    """The parts of a generator that have weights: name -> (library, class)."""
+    parts = {name: entry for name, entry in read(folder / "model_index.json").items() if isinstance(entry, list)}
+    return {name: (entry[0], entry[1]) for name, entry in parts.items() if any((folder / name).glob("*.safetensors"))}
 
 
 def kind(folder: Path) -> str:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import numpy as np
 import torch
+import transformers
 from diffusers.training_utils import compute_snr
 
 from orchestrator.errors import BundleError, nearest
-from orchestrator.models import facts
+from orchestrator.models import facts, pretrained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ class Family:
     frames: bool
 
 
+LIBRARIES = {"diffusers": diffusers, "transformers": transformers}  # of the models within a pipeline
 COMMON = {"steps": "num_inference_steps", "guidance": "guidance_scale", "width": "width", "height": "height"}
 
 FAMILIES: dict[str, Family] = {
@@ -62,9 +64,11 @@ class Generator:
         kind = facts.pipeline_class(folder)
         if kind not in FAMILIES:
             raise BundleError(f"{folder}: no generator of class '{kind}' is known.{nearest(kind, FAMILIES)}")
-        pipe = getattr(diffusers, kind).from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
+        models = {
+            name: pretrained.load(getattr(LIBRARIES[library], model), folder / name, dtype)
+            for name, (library, model) in facts.pipeline_models(folder).items()
+        }
+        pipe = getattr(diffusers, kind).from_pretrained(folder, local_files_only=True, use_safetensors=True, **models)
         pipe.set_progress_bar_config(disable=True)
         for module in pipe.components.values():
             if isinstance(module, torch.nn.Module):

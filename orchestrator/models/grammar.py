@@ -27,7 +27,7 @@ class SignalGrammar(LogitsProcessor):
     def __init__(
         self, signals: SignalTokens, allowed: Collection[str], required: Sequence[str], ends: Sequence[int], budget: int
     ) -> None:
-        self.signals, self.allowed, self.required = signals, frozenset(allowed) | set(required), required
+        self.signals, self.allowed, self.required = signals, {*allowed, *required}, tuple(dict.fromkeys(required))
         self.ends, self.budget = list(ends), budget
         self.all_ids = list(signals.where)
 
@@ -40,9 +40,7 @@ class SignalGrammar(LogitsProcessor):
         if forced is not None:
             return _only(scores, forced)
         left = self.budget - len(ids)
-        made = {modality for modality, _, _ in self.signals.runs(ids)}
-        missing = [m for m in self.required if m not in made]
-        needed = sum(len(self.signals.ids[m]) for m in missing)
+        missing, needed = self._missing(ids, left)
         if missing and left <= needed:  # the budget is about to run out
             return _only(scores, self.signals.ids[missing[0]][0])
         out = scores.clone()
@@ -56,6 +54,17 @@ class SignalGrammar(LogitsProcessor):
             out[first] = torch.maximum(scores[first], scores[self.ends].max())
             out[self.ends] = NEVER
         return out
+
+    def _missing(self, ids: list[int], left: int) -> tuple[list[str], int]:
+        """The required signals that are still to come and for which there is room, and their tokens in all."""
+        made = {modality for modality, _, _ in self.signals.runs(ids)}
+        missing, needed = [], 0
+        for modality in self.required:
+            count = len(self.signals.ids[modality])
+            if modality not in made and needed + count <= left:
+                missing.append(modality)
+                needed += count
+        return missing, needed
 
     def _inside(self, ids: list[int]) -> int | None:
         """The next token of an unfinished signal, or None."""

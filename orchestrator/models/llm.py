@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from orchestrator.errors import InputError
+from orchestrator.models import pretrained
 from orchestrator.models.grammar import SignalGrammar
 from orchestrator.models.signals import SignalTokens
 
@@ -48,7 +49,7 @@ class LanguageModel:
         """Load a transformers checkpoint."""
         from orchestrator.prompts.chats import chat_template
 
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
+        model = pretrained.load(AutoModelForCausalLM, folder, dtype)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         chat = chat_template(bundle.llm.chat) if bundle.llm.chat else None
         return cls(model.to(device).eval().requires_grad_(False), tokenizer, bundle, chat)

@@ -33,7 +33,6 @@ from orchestrator.nodes.project import Project
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Config, Progress
 from orchestrator.projectors import build
-from orchestrator.projectors.base import Projector
 from recipes.pocket import loop, scenes, world
 from recipes.pocket.bundle import write_spec
 from recipes.pocket.sources import TRAIN_SETS, drawings
@@ -86,7 +85,8 @@ def train_reader(bundle: Bundle, cache: Path) -> None:
     llm = parts.load("llm")
 
     def batch(step: int) -> list[dict[str, Any]]:
-        rng, made = random.Random(step), []
+        rng = random.Random(step)
+        made: list[dict[str, Any]] = []
         while len(made) < READ.batch:
             scene, style = world.sample(rng), rng.choice(styles)
             if (name := world.CONCEPTS[scene.concept]) in style:
@@ -159,7 +159,7 @@ def augment(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
 def _train(
     name: str,
     bundle: Bundle,
-    projector: Projector,
+    projector: nn.Module,
     batch: Callable[[int], Any],
     loss: Callable[[Any], Tensor],
     how: How,
@@ -167,9 +167,10 @@ def _train(
     loop.train(projector, batch, loss, steps=how.steps, lr=how.lr, path=bundle.root / f"{name}.ckpt", ema=0.995)
 
 
-def _save(bundle: Bundle, part: str, projector: Projector, kind: str, step: int) -> None:
+def _save(bundle: Bundle, part: str, projector: nn.Module, kind: str, step: int) -> None:
     ends = describe_ends(bundle, *part.split("."))
-    manifest = Manifest(kind=kind, config=projector.config, recipe="recipes/pocket/mm_pt.py", step=step, **ends)
+    config: Any = projector.config
+    manifest = Manifest(kind=kind, config=config, recipe="recipes/pocket/mm_pt.py", step=step, **ends)
     save_projector(projector, manifest, bundle.root / bundle.part(part).path)
 
 

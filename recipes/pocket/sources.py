@@ -48,7 +48,7 @@ def emoji_names(cache: Path) -> dict[str, str]:
 
 
 def render_svg(body: str, box: tuple[float, float, float, float]) -> np.ndarray | None:
-    """An SVG body -> uint8 [SIDE, SIDE, 4], fitted into the square; None where librsvg cannot parse it."""
+    """An SVG body -> uint8 [SIDE, SIDE, 4], fitted into the square; None where librsvg refuses it (huge filters)."""
     left, top, width, height = box
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -71,10 +71,7 @@ def svg_set(name: str, cache: Path) -> dict[str, np.ndarray]:
         if icon is None:
             return item[0], None
         box = [icon.get(k, icons.get(k, d)) for k, d in (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
-        try:
-            return item[0], render_svg(icon["body"], (box[0], box[1], box[2], box[3]))
-        except subprocess.CalledProcessError:  # librsvg refuses a few drawings with huge filters ("NoMemory")
-            return None
+        return item[0], render_svg(icon["body"], (box[0], box[1], box[2], box[3]))
 
     with ThreadPoolExecutor(2) as pool:
         return {name: pixels for name, pixels in pool.map(one, emoji_names(cache).items()) if pixels is not None}

@@ -91,7 +91,10 @@ def test_name_doc_inputs_and_bundle() -> None:
         ("image ->", ["1:9: a modality is missing here"]),
         ("image -> -> text", ["1:9: a modality is missing here"]),
         ("image + -> text", ["1:8: a modality is missing here"]),
-        ("image -> txt + vdeo", ["1:10: unknown modality 'txt'. Did you mean 'text'?", "1:16: unknown modality 'vdeo'. Did"]),
+        (
+            "image -> txt + vdeo",
+            ["1:10: unknown modality 'txt'. Did you mean 'text'?", "1:16: unknown modality 'vdeo'. Did"],
+        ),
         ("image + image -> text", ["1:9: 'image' stands twice in one place"]),
         ("smell -> text", ["1:1: unknown modality 'smell'. Known: audio, image, text, video."]),
     ],

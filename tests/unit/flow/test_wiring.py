@@ -97,55 +97,141 @@ DID = "Did you mean"
         (
             "$bridge,",
             "$split.text,",
-            [f"12:29: node 'film': port 'condition' takes Condition, but '$split.text' is Media[text]. {DID} '$bridge'?"],
+            [
+                "a.yaml:12:29: node 'film': port 'condition' takes Condition, but '$split.text' is Media[text]."
+                " Did you mean '$bridge'?"
+            ],
         ),
-        ("media: $image", "media: $prompt", ["7:26: node 'see': port 'media' takes Media (not text), but '$prompt' is M"]),
-        ("[$align]", "[$align, $see]", ["9:60: node 'think': port 'media' takes Prompts, but '$see' is Features[image]."]),
+        (
+            "media: $image",
+            "media: $prompt",
+            ["7:27: node 'see': port 'media' takes Media (not text), but '$prompt' is M"],
+        ),
+        (
+            "[$align]",
+            "[$align, $see]",
+            ["9:60: node 'think': port 'media' takes Prompts, but '$see' is Features[image]."],
+        ),
         # unknown names
         ("stage: encode", "stage: encod", [f"7:12: node 'see': unknown stage 'encod'. {DID} 'encode'?"]),
         ("$bridge,", "$brige,", [f"12:29: node 'film': nothing is named '$brige'. {DID} '$bridge'?"]),
-        ("$bridge,", "$bridge.cond,", [f"'$bridge.cond': stage 'output_project' has no output 'cond'. {DID} 'condition'?"]),
-        ("$image}", "$image.x}", [f"7:26: node 'see': '$image.x': 'image' is an input and has no ports. {DID} '$image'?"]),
-        ("reply: $think", "repl: $think", ["10:3: node 'split': port 'reply' (Reply) is not connected", f"{DID} 'reply'?"]),
+        (
+            "$bridge,",
+            "$bridge.cond,",
+            [f"'$bridge.cond': stage 'output_project' has no output 'cond'. {DID} 'condition'?"],
+        ),
+        (
+            "$image}",
+            "$image.x}",
+            [f"7:27: node 'see': '$image.x': 'image' is an input and has no ports. {DID} '$image'?"],
+        ),
+        (
+            "reply: $think",
+            "repl: $think",
+            ["10:3: node 'split': port 'reply' (Reply) is not connected", f"{DID} 'reply'?"],
+        ),
         ("steps:", "step:", [f"12:49: node 'film': stage 'generate' has no port or field 'step'. {DID} 'steps'?"]),
         ("image: image", "image: imge", [f"4:3: input 'image': unknown modality 'imge'. {DID} 'image'?"]),
         ("video: $film", "video: $flim", [f"15:3: output 'video': nothing is named '$flim'. {DID} '$film'?"]),
         # references
-        ("$split.video", "$split", ["11:33: node 'bridge': '$split' has 4 outputs; write one of $split.text, $split.im"]),
+        (
+            "$split.video",
+            "$split",
+            ["11:35: node 'bridge': '$split' has 4 outputs; write one of $split.text, $split.im"],
+        ),
         ("$bridge,", "bridge,", [f"port 'condition' takes Condition, and 'bridge' is no reference. {DID} '$bridge'?"]),
-        ("$bridge,", "$Bridge,", [f"'$Bridge' is no reference; write $name, $name.port, or $$ for a dollar sign. {DID}"]),
-        ("$bridge,", "[$bridge],", ["port 'condition' takes one reference, got a list of 1", "node 'bridge': no output"]),
+        (
+            "$bridge,",
+            "$Bridge,",
+            [f"'$Bridge' is no reference; write $name, $name.port, or $$ for a dollar sign. {DID}"],
+        ),
+        (
+            "$bridge,",
+            "[$bridge],",
+            ["port 'condition' takes one reference, got a list of 1", "node 'bridge': no output"],
+        ),
         ("$bridge,", "5,", ["port 'condition' takes a reference ($name), got 5", "node 'bridge': no output depends"]),
-        ("$bridge,", "{from: $bridge},", ["port 'condition': a conditional edge is {from: $ref, when: condition}, got {from}", "n"]),
+        (
+            "$bridge,",
+            "{from: $bridge},",
+            ["port 'condition': a conditional edge is {from: $ref, when: condition}, got {from}", "n"],
+        ),
         # conditions
-        ("stage: generate", "stage: generate, when: $a b", ["12:29: node 'film': '$a b' is no condition; write $ref, not"]),
+        (
+            "stage: generate",
+            "stage: generate, when: $a b",
+            ["12:29: node 'film': '$a b' is no condition; write $ref, not"],
+        ),
         ("stage: generate", "stage: generate, when: $film", ["node 'film': reads itself in a cycle: film -> film."]),
         (
             "stage: generate",
             "stage: generate, when: $bridge == 1",
-            ["12:29: node 'film': '$bridge' is Condition[video]; only Media[text] can be compared. Write '$bridge' alone."],
+            [
+                "12:29: node 'film': '$bridge' is Condition[video]; only Media[text] can be compared."
+                " Write '$bridge' alone."
+            ],
         ),
         # config
         ("steps: 12", "steps: many", ["12:49: node 'film': field 'steps' should be a valid integer"]),
         ("steps: 12", "steps: 0", ["field 'steps' should be greater than or equal to 1, got 0"]),
-        ("{stage: output_project,", "{stage: output_project, bridge: x,", ["field 'bridge' should be 'signal' or 'caption', got 'x'"]),
+        (
+            "{stage: output_project,",
+            "{stage: output_project, bridge: x,",
+            ["field 'bridge' should be 'signal' or 'caption', got 'x'"],
+        ),
         # templates
-        ("prompt: $prompt,", "prompt: $prompt, template: Go.,", ["9:27: node 'think': port 'prompt' is connected, but temp"]),
-        ("prompt: $prompt,", "", ["5:3: input 'prompt': nothing reads it", "template '{prompt}' needs a prompt; connect port"]),
-        ("prompt: $prompt,", 'prompt: $prompt, template: "{prompt} {x}",', ["has an unknown variable 'x'. Known: prompt."]),
-        ("prompt: $prompt,", "prompt: $prompt, template: aks,", [f"9:44: node 'think': no template is named 'aks'. {DID} 'ask'?"]),
+        (
+            "prompt: $prompt,",
+            "prompt: $prompt, template: Go.,",
+            ["9:27: node 'think': port 'prompt' is connected, but temp"],
+        ),
+        (
+            "prompt: $prompt,",
+            "",
+            ["5:3: input 'prompt': nothing reads it", "template '{prompt}' needs a prompt; connect port"],
+        ),
+        (
+            "prompt: $prompt,",
+            'prompt: $prompt, template: "{prompt} {x}",',
+            ["has an unknown variable 'x'. Known: prompt."],
+        ),
+        (
+            "prompt: $prompt,",
+            "prompt: $prompt, template: aks,",
+            [f"9:44: node 'think': no template is named 'aks'. {DID} 'ask'?"],
+        ),
         ("prompt: $prompt,", 'prompt: $prompt, template: "{",', ["9:44: node 'think': template '{': "]),
         # missing and unused
-        (", condition: $bridge", "", [f"12:3: node 'film': port 'condition' (Condition) is not connected. {DID} '$bridge'?"]),
-        ("  video: $film\n", "", ["11:3: node 'bridge': no output depends on it", "12:3: node 'film': no output depends"]),
-        ("  image: image", "  image: image\n  sound: audio", ["5:3: input 'sound': nothing reads it; connect it or remove it."]),
-        ("video: $film", "video: $bridge", ["15:3: output 'video': an output is Media, but '$bridge' is Condition[video].", "film"]),
+        (
+            ", condition: $bridge",
+            "",
+            [f"12:3: node 'film': port 'condition' (Condition) is not connected. {DID} '$bridge'?"],
+        ),
+        (
+            "  video: $film\n",
+            "",
+            ["11:3: node 'bridge': no output depends on it", "12:3: node 'film': no output depends"],
+        ),
+        (
+            "  image: image",
+            "  image: image\n  sound: audio",
+            ["5:3: input 'sound': nothing reads it; connect it or remove it."],
+        ),
+        (
+            "video: $film",
+            "video: $bridge",
+            ["15:3: output 'video': an output is Media, but '$bridge' is Condition[video].", "film"],
+        ),
         # cycles and names
-        ("media: $image", "media: $film", ["nothing reads it", "7:3: node 'see': reads itself in a cycle: see -> align ->"]),
+        (
+            "media: $image",
+            "media: $film",
+            ["nothing reads it", "7:3: node 'see': reads itself in a cycle: see -> align ->"],
+        ),
         ("flow: film-this", "flow: Film This", ["1:1: 'Film This' is no name; use small letters, digits, - and _"]),
         ("  caption:", "  Caption:", ["14:3: output 'Caption': 'Caption' is no name"]),
     ],
-)  # fmt: skip
+)
 def test_problems(film_this: str, old: str, new: str, found: list[str]) -> None:
     assert film_this.count(old) == 1
     seen = problems(film_this.replace(old, new))
@@ -156,13 +242,17 @@ def test_problems(film_this: str, old: str, new: str, found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("flow: a", ["a.yaml: flow 'a' has no nodes.", "a.yaml: flow 'a' has no outputs; write outputs: {name: $ref}."]),
+        (
+            "flow: a",
+            ["a.yaml: flow 'a' has no nodes.", "a.yaml: flow 'a' has no outputs; write outputs: {name: $ref}."],
+        ),
         (
             "flow: a\ninputs: {see: image}\nnodes: {see: {stage: encode, media: $see}}\noutputs: {x: $see}",
             ["a.yaml:3:9: node 'see': inputs have this name; give the node another."],
         ),
         (
-            "flow: a\nnodes: {inputs: {stage: reason, prompt: a}, d: {stage: decode, reply: $inputs}}\noutputs: {x: $d.text}",
+            "flow: a\nnodes: {inputs: {stage: reason, prompt: a}, d: {stage: decode, reply: $inputs}}"
+            "\noutputs: {x: $d.text}",
             ["a.yaml:2:9: node 'inputs': inputs have this name; give the node another."],
         ),
     ],
