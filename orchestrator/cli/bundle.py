@@ -69,8 +69,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _parts(bundle: Bundle) -> Table:
-    rows = ((part, size(bundle.size(part)), bundle.id(part), str(bundle.part(part).path)) for part in bundle.names())
-    return plain_table(("part", "size", "id", "folder"), rows)
+    rows = ((part, bundle.kind(part), size(bundle.size(part)), bundle.part(part).path) for part in bundle.names())
+    return plain_table(("part", "kind", "size", "folder"), rows)
 
 
 ACTIONS = {"list": _list, "show": _show, "verify": _verify}

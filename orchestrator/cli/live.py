@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from orchestrator.cli.previews import one_line
 from orchestrator.cli.svg import save_svg
 from orchestrator.cli.trace import Trace
 from orchestrator.engine import events as ev
@@ -67,7 +68,7 @@ def _finished(event: ev.NodeFinished) -> str:
 
 
 def _shown(event: ev.OutputReady) -> str:
-    text = f'"{" ".join(event.media.text.split())}"' if event.media.modality == "text" else ""
+    text = f'"{one_line(event.media.text)}"' if event.media.modality == "text" else ""
     return "  ".join(word for word in (text[:TEXT_LIMIT], event.path) if word)
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Font = FreeTypeFont | BitmapFont
 
+Point = tuple[float, float]
+
 SCALE = 2  # drawn twice as large as the figures below say, for sharp text
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 220, 62, 36, 44, 28
 INK, FAINT, PAPER = "#18181b", "#71717a", "#ffffff"
@@ -84,7 +86,7 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _corner(place: tuple[float, int]) -> tuple[float, float]:
+def _corner(place: tuple[float, int]) -> Point:
     return MARGIN + place[0] * (WIDTH + GAP_X), MARGIN + place[1] * (HEIGHT + GAP_Y)
 
 
@@ -92,7 +94,7 @@ def _colour(box: Box) -> str:
     return COLOURS[box.made[0][1].kind] if box.made else FAINT
 
 
-def _box(pen: ImageDraw.ImageDraw, box: Box, corner: tuple[float, float]) -> None:
+def _box(pen: ImageDraw.ImageDraw, box: Box, corner: Point) -> None:
     x, y = corner
     colour = _colour(box)
     outline = [v * SCALE for v in (x, y, x + WIDTH, y + HEIGHT)]
@@ -113,21 +115,28 @@ def _cut(text: str, font: Font) -> str:
     return text
 
 
-def _edge(
-    pen: ImageDraw.ImageDraw, source: tuple[float, float], target: tuple[float, float], colour: str
-) -> None:  # fmt: skip
-    """A curve from the foot of one box to the head of another, with an arrow."""
-    x0, y0 = source[0] + WIDTH / 2, source[1] + HEIGHT
-    x1, y1 = target[0] + WIDTH / 2, target[1] - 2
-    bend = (y1 - y0) / 2
-    # An edge that passes by other boxes swings out to the right, or they would hide it.
-    swing = (WIDTH + GAP_X) / 1.5 if y1 - y0 > HEIGHT and abs(x1 - x0) < WIDTH else 0.0
-    points = []
-    for i in range(33):
-        t = i / 32
-        a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-        x = (a + b) * x0 + (c + d) * x1 + (b + c) * swing
-        points.append((x, a * y0 + b * (y0 + bend) + c * (y1 - bend) + d * y1))
+def _edge(pen: ImageDraw.ImageDraw, source: Point, target: Point, colour: str) -> None:
+    """A curve from one box to another, with an arrow: from foot to head, or past other boxes along their right."""
+    (x0, y0), (x1, y1) = source, target
+    if y1 - y0 > HEIGHT + GAP_Y and abs(x1 - x0) < WIDTH:
+        side = max(x0, x1) + WIDTH + GAP_X
+        start, end = (x0 + WIDTH, y0 + HEIGHT / 2), (x1 + WIDTH + 2, y1 + HEIGHT / 2)
+        controls = ((side, start[1]), (side, end[1]))
+        wings = [(end[0] + 9, end[1] - 5), (end[0] + 9, end[1] + 5)]
+    else:
+        start, end = (x0 + WIDTH / 2, y0 + HEIGHT), (x1 + WIDTH / 2, y1 - 2)
+        middle = (start[1] + end[1]) / 2
+        controls = ((start[0], middle), (end[0], middle))
+        wings = [(end[0] - 5, end[1] - 9), (end[0] + 5, end[1] - 9)]
+    points = [_bezier(i / 32, start, *controls, end) for i in range(33)]
     pen.line([(x * SCALE, y * SCALE) for x, y in points], fill=colour, width=2 * SCALE, joint="curve")
-    tip = ((x1, y1), (x1 - 5, y1 - 9), (x1 + 5, y1 - 9))
-    pen.polygon([(x * SCALE, y * SCALE) for x, y in tip], fill=colour)
+    pen.polygon([(x * SCALE, y * SCALE) for x, y in (end, *wings)], fill=colour)
+
+
+def _bezier(t: float, *points: Point) -> Point:
+    """The point at `t` of the cubic curve with these four points."""
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+    return (
+        sum(w * x for w, (x, _) in zip(weights, points, strict=True)),
+        sum(w * y for w, (_, y) in zip(weights, points, strict=True)),
+    )

@@ -92,9 +92,14 @@ def wave_form(samples: NDArray[np.float32], width: int) -> Text:
     return Text("\n").join([upper, lower])
 
 
+def one_line(text: str) -> str:
+    """A text on one line, without what would steer the terminal: a model may write anything."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
+
+
 def prose(text: str, width: int, lines: int = PROSE_LINES, tail: bool = False) -> Text:
     """A text in at most `lines` rows of `width` cells: its begin, or with `tail` its end."""
-    shown = Text(" ".join(text.split()) or "(empty)", "italic", overflow="fold")
+    shown = Text(one_line(text) or "(empty)", "italic", overflow="fold")
     rows = shown.wrap(_measuring(), max(1, width))
     if len(rows) <= lines:
         return Text("\n").join(rows)

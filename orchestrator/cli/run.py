@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,12 +108,10 @@ def _fetched(name: str, url: str, allowed: bool, stack: ExitStack) -> Path:
     return fetch(url, folder, f"input '{name}'")
 
 
-def _said(result: Result, paths_only: bool) -> Iterable[str]:
-    """The outputs as lines: `name: what`, or the bare paths."""
+def _said(result: Result, paths_only: bool) -> Iterator[str]:
+    """The outputs as lines: `name: text` or `name: path`, or the bare paths."""
+    from orchestrator.cli.previews import one_line
+
     for name, media in result.outputs.items():
-        path = result.paths.get(name)
-        text = media.text if media.modality == "text" else None
-        if paths_only:
-            yield str(path) if path else (text or "")
-        else:
-            yield f"{name}: {text if text is not None else path}"
+        path = str(result.paths[name])
+        yield path if paths_only else f"{name}: {one_line(media.text) if media.modality == 'text' else path}"

@@ -74,7 +74,8 @@ class RunView:
     @_apply.register
     def _(self, event: ev.NodeStarted) -> None:
         node = self.nodes[event.node]
-        node.state, node.began, node.device = "running", event.time, event.device
+        node.state, node.device = "running", event.device
+        node.began = node.began or event.time
 
     @_apply.register
     def _(self, event: ev.LoadStarted) -> None:

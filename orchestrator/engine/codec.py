@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ MEDIA_OUT = {
     "text": lambda media: {"text": media.text},
     "image": lambda media: {"pixels": torch.from_numpy(np.array(media.image))},
     "audio": lambda media: {"samples": torch.from_numpy(media.audio.samples.copy()), "rate": media.audio.rate},
-    "video": lambda media: {"frames": torch.from_numpy(media.video.frames.copy()), "fps": float(media.video.fps)},
+    "video": lambda media: {"frames": torch.from_numpy(media.video.frames.copy()), "fps": _rate(media.video.fps)},
 }
 MEDIA_IN = {
     "text": lambda tree: tree["text"],
     "image": lambda tree: fromarray(tree["pixels"].numpy()),
     "audio": lambda tree: Audio(tree["samples"].numpy(), tree["rate"]),
-    "video": lambda tree: Video(tree["frames"].numpy(), tree["fps"]),
+    "video": lambda tree: Video(tree["frames"].numpy(), _fps(tree["fps"])),
 }
 MEDIA_SIZE: dict[str, Callable[[Media], int]] = {
     "text": lambda media: len(media.text),
@@ -44,7 +45,8 @@ def save(outputs: dict[str, Any], file: Path) -> None:
     """Write a node's outputs."""
     tensors: dict[str, torch.Tensor] = {}
     tree = _pack(outputs, tensors)
-    save_file(tensors, file, metadata={"tree": json.dumps(tree)})
+    apart = {name: tensor.clone() for name, tensor in tensors.items()}  # safetensors refuses shared memory
+    save_file(apart, file, metadata={"tree": json.dumps(tree)})
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def size(value: Any) -> int:
         return MEDIA_SIZE[value.modality](value)
     if is_dataclass(value) and not isinstance(value, type):
         return sum(size(getattr(value, f.name)) for f in fields(value))
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
     return sum(size(item) for item in items)
 
 
@@ -76,23 +78,38 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {"$tensor": name}
     if isinstance(value, Media):
         content = _pack(MEDIA_OUT[value.modality](value), tensors)
-        return {"$media": value.modality, "content": content}
+        return {"$media": value.modality, "content": content, "key": value.given_key}
     if is_dataclass(value) and not isinstance(value, type):
-        content = {f.name: _pack(getattr(value, f.name), tensors) for f in fields(value)}
+        content = _pack({f.name: getattr(value, f.name) for f in fields(value)}, tensors)
         return {"$value": type(value).__name__, "content": content}
     if isinstance(value, tuple):
         return {"$tuple": [_pack(item, tensors) for item in value]}
-    return {k: _pack(v, tensors) for k, v in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, list):
+        return [_pack(item, tensors) for item in value]
+    return {"$dict": {k: _pack(v, tensors) for k, v in value.items()}} if isinstance(value, dict) else value
 
 
 def _unpack(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_unpack(item, tensors) for item in tree]
     if not isinstance(tree, dict):
         return tree
     if "$tensor" in tree:
         return tensors[tree["$tensor"]]
     if "$tuple" in tree:
         return tuple(_unpack(item, tensors) for item in tree["$tuple"])
-    content = {k: _unpack(v, tensors) for k, v in tree.get("content", tree).items()}
+    if "$dict" in tree:
+        return {k: _unpack(v, tensors) for k, v in tree["$dict"].items()}
+    content = _unpack(tree["content"], tensors)
     if "$media" in tree:
-        return Media(tree["$media"], MEDIA_IN[tree["$media"]](content))
-    return VALUES[tree["$value"]](**content) if "$value" in tree else content
+        return Media(tree["$media"], MEDIA_IN[tree["$media"]](content), tree["key"])
+    return VALUES[tree["$value"]](**content)
+
+
+def _rate(fps: float | Fraction) -> float | tuple[int, int]:
+    """Frames a second; files have fractions, such as 30000/1001."""
+    return (fps.numerator, fps.denominator) if isinstance(fps, Fraction) else fps
+
+
+def _fps(rate: float | tuple[int, int]) -> float | Fraction:
+    return Fraction(*rate) if isinstance(rate, tuple) else rate

@@ -13,6 +13,7 @@ from orchestrator.engine import blocks
 from orchestrator.engine.blocks import Block, Leaf, Parallel, Series
 from orchestrator.engine.session import Session
 from orchestrator.engine.worker import run_node
+from orchestrator.errors import UserError
 from orchestrator.flow.plan import Plan, WiredNode
 
 
@@ -63,6 +64,8 @@ class _Compiler:
 
 def _runner(node: WiredNode) -> Callable[[State, Runtime[Session]], dict[str, Any]]:
     def run(state: State, runtime: Runtime[Session]) -> dict[str, Any]:
+        if runtime.context is None:
+            raise UserError("this graph runs within a session: use Flow.run, Flow.stream or Flow.batch")
         return {"handles": run_node(node, state["handles"], runtime.context)}
 
     return run

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Progress
 
-Status = Literal["ran", "cached", "skipped", "failed"]
+Status = Literal["ran", "cached", "skipped", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class NodeEvent(Event):
 
 @dataclass(frozen=True)
 class NodeStarted(NodeEvent):
-    """A node begins to run on `device`."""
+    """A node begins to run on `device`; its parts are loaded."""
 
     kind: ClassVar[str] = "node_started"
     device: str

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from orchestrator.engine.events import Event
 from orchestrator.engine.fit import PartUse, check_fit, memory_plan
 from orchestrator.engine.folder import RunFolder, new_id
@@ -74,7 +76,7 @@ class Flow:
             if name not in nodes or not field:
                 raise UserError(f"cannot set '{target}': write NODE.FIELD=VALUE.{nearest(name, nodes)}")
             read = yaml_io.value(value) if isinstance(value, str) else value
-            nodes[name] = NodeSpec.model_validate(nodes[name].to_plain() | {field: read})
+            nodes[name] = _node(name, nodes[name].to_plain() | {field: read})
         return Flow(self.spec.model_copy(update={"nodes": nodes}), self.bundle.root)
 
     @cached_property
@@ -192,3 +194,11 @@ class Flow:
         name = self.spec.bundle
         beside = Path(self.spec.source.name).parent / name
         return beside if self.spec.source.name and beside.is_dir() else name
+
+
+def _node(name: str, plain: dict[str, Any]) -> NodeSpec:
+    try:
+        return NodeSpec.model_validate(plain)
+    except ValidationError as error:
+        lines = [f"cannot set '{name}.{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors()]
+        raise UserError("\n".join(lines)) from None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.errors import UserError
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.loading import load_part
 
@@ -45,9 +46,11 @@ def dtype_for(device: str) -> Any:
 
 
 def resolve_device(device: str) -> str:
-    """`auto` is the GPU where there is one."""
+    """`auto` is the GPU where there is one. Raises UserError for a device that is not there."""
     import torch
 
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    known = {"cpu": "cpu"} | {f"cuda:{i}": f"cuda:{i}" for i in range(torch.cuda.device_count())}
+    known |= {"cuda": "cuda:0", "auto": "cuda:0"} if torch.cuda.is_available() else {"auto": "cpu"}
+    if device not in known:
+        raise UserError(f"no device '{device}' on this machine; there are: {', '.join(known)}")
+    return known[device]

@@ -6,8 +6,10 @@ node that was run before, in any run, is not run again.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ class Store:
         self.memory, self.disk = memory, disk
         self._values: OrderedDict[str, tuple[Outputs, int]] = OrderedDict()
         self._files: OrderedDict[str, tuple[Path, int]] = OrderedDict()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._lock = threading.RLock()
 
     def put(self, key: str, outputs: Outputs) -> None:
@@ -35,6 +37,7 @@ class Store:
         from orchestrator.engine import codec
 
         with self._lock:
+            self._forget_file(key)
             self._values[key] = (outputs, codec.size(outputs))
             self._values.move_to_end(key)
             while sum(size for _, size in self._values.values()) > self.memory and len(self._values) > 1:
@@ -50,9 +53,7 @@ class Store:
                 return self._values[key][0]
             if key not in self._files:
                 return None
-            file, _ = self._files.pop(key)
-            outputs = codec.load(file)
-            file.unlink()
+            outputs = codec.load(self._files[key][0])
             self.put(key, outputs)
             return outputs
 
@@ -70,10 +71,15 @@ class Store:
 
         outputs, size = entry
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="orch-store-", ignore_cleanup_errors=True)
-        file = Path(self._folder.name) / f"{key}.safetensors"
+            self._folder = Path(tempfile.mkdtemp(prefix="orch-store-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        file = self._folder / f"{key}.safetensors"
         codec.save(outputs, file)
         self._files[key] = (file, size)
         while sum(size for _, size in self._files.values()) > self.disk:
-            _, (old, _) = self._files.popitem(last=False)
-            old.unlink()
+            self._forget_file(next(iter(self._files)))
+
+    def _forget_file(self, key: str) -> None:
+        """Remove an entry's file, if it has one."""
+        if key in self._files:
+            self._files.pop(key)[0].unlink()

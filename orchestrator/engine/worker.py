@@ -16,7 +16,7 @@ from orchestrator.engine.keys import literal_key, node_key
 from orchestrator.engine.pool import dtype_for
 from orchestrator.engine.session import NodeContext, Session
 from orchestrator.engine.summary import describe, shown
-from orchestrator.errors import Cancelled, NodeError, OutOfMemory, UserError
+from orchestrator.errors import Cancelled, NodeError, OutOfMemory, RetryError, UserError
 from orchestrator.flow.plan import Link, WiredNode
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Outputs
@@ -51,13 +51,12 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
     status = "ran" if outputs is None else "cached"
     try:
         if outputs is None:
-            session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=session.device)
             outputs = _call(node, inputs, session)
             session.store.put(key, outputs)
         for port, value in outputs.items():
             session.deliver(f"{node.name}.{port}", value)
     except Cancelled:
-        finish("failed", {}, "stopped")
+        finish("stopped", {})
         raise
     except Exception as error:
         finish("failed", {}, str(error) or type(error).__name__)
@@ -67,10 +66,13 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
 
 
 def _skipped(node: WiredNode, handles: Mapping[str, str], session: Session) -> str:
-    """Why a node is skipped, or nothing: its condition does not hold, or a required input is missing."""
+    """Why a node is skipped, or nothing: its condition does not hold, or a required input or all inputs are missing."""
     lookup = partial(_lookup, handles=handles, session=session)
     if node.when and not node.when.holds(lookup):
         return f"when {node.when}"
+    connected = list(node.all_links())
+    if connected and not any(_present(link, handles, session) for link in connected):
+        return f"no {connected[0].source}"
     for port, links in node.links.items():
         if node.stage.inputs[port].optional:
             continue
@@ -120,16 +122,17 @@ def _call(node: WiredNode, inputs: Mapping[str, Any], session: Session) -> Outpu
         for part in sorted(node.stage.parts(node.types)):  # sorted: no two nodes wait for each other's part
             tell = partial(session.emit, LoadStarted, node=node.name, stage=node.stage.name, part=part)
             models[part] = lent.enter_context(session.pool.lend(session.bundle, part, session.device, tell))
+        session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=session.device)
         context = NodeContext(session, node.name, node.stage.name, models, [session.seed])
         (outputs,) = node.stage.run([request], context)
     return outputs
 
 
 def _named(error: Exception, node: WiredNode) -> Exception:
-    """The error with the node's name: a user's mistake stays one, memory is told apart, all else is a NodeError."""
+    """The error with the node's name: a user's mistake and what may be retried stay so, all else is a NodeError."""
     import torch
 
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, RetryError)):
         return type(error)(f"node '{node.name}': {error}")
     if isinstance(error, torch.OutOfMemoryError):
         return OutOfMemory(f"node '{node.name}' ({node.stage.name}) ran out of memory: {error}")

@@ -36,6 +36,10 @@ class When:
     operator: Operator = "present"
     value: str | float = ""
 
+    def __str__(self) -> str:
+        ref = f"${self.source.removeprefix('inputs.').removeprefix('$')}"
+        return {"present": ref, "absent": f"not {ref}"}.get(self.operator, f"{ref} {self.operator} {self.value}")
+
     def refs(self) -> tuple[str, ...]:
         """What must be known before it can be told whether it holds."""
         return (self.source,)

@@ -64,7 +64,7 @@ class SignalSpec(_Spec):
     """The signal tokens of a modality: `count` tokens named `token` with `{}` for the index."""
 
     count: int = Field(ge=1)
-    token: str
+    token: str = Field(pattern=r"^[^{}]*\{\}[^{}]*$", description="With {} for the index, e.g. '[VID{}]'.")
 
 
 class BundleSpec(_Spec):
@@ -81,6 +81,7 @@ class BundleSpec(_Spec):
     signals: dict[str, SignalSpec] = {}
 
 
+SETTINGS_FILES = ("*.json", "*.txt", "*.jinja")  # configs, vocabularies and merges, chat templates
 GROUPS = ("encoders", "input_projectors", "output_projectors", "generators")
 
 
@@ -107,7 +108,7 @@ class Bundle:
             raise BundleError(f"{path} is no bundle: it has no {BUNDLE_FILE}")
         try:
             return cls(path, BundleSpec.model_validate(yaml.safe_load(file.read_text("utf-8"))))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise BundleError(f"{file}: not valid YAML: {error}") from None
         except ValidationError as error:
             lines = [f"{file}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
@@ -162,9 +163,10 @@ class Bundle:
     def fingerprint(self, part: str) -> str:
         """Tells the weights and settings of a part apart from any other, without reading tensors."""
         if part not in self._fingerprints:
-            digest = hashlib.sha256(repr(self.part(part)).encode())
-            for file in sorted(self.path(part).rglob("*.json")):
-                digest.update(file.read_bytes())
+            settings = (self.part(part), self.spec.signals if part == "llm" else None)
+            digest = hashlib.sha256(repr(settings).encode())
+            for file in sorted(p for s in SETTINGS_FILES for p in self.path(part).rglob(s)):
+                digest.update(f"{file.name} ".encode() + file.read_bytes())
             for file in weights.files(self.path(part)):
                 stat = file.stat()
                 digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode() + weights.header(file))

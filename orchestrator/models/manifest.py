@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -64,6 +64,23 @@ class Manifest(BaseModel):
             raise BundleError("\n".join(lines)) from None
 
 
+def new_projector(bundle: Bundle, part: str, kind: str, recipe: str = "", **config: Any) -> nn.Module:
+    """An untrained projector between the bundle's parts: its dims follow from them (and, on the output side, the
+    number of its tokens); `config` is the rest. `.manifest` is its manifest."""
+    from orchestrator.projectors import build
+
+    group, _, modality = part.partition(".")
+    ends = describe_ends(bundle, group, modality)
+    if group == "input_projectors":
+        dims = {"in_dim": ends["encoder"].dim, "out_dim": ends["llm"].dim}
+    else:
+        ((length, width),) = ends["condition"].values()
+        dims = {"in_dim": ends["llm"].dim, "out_dim": width, "num_tokens": length}
+    module: Any = build(kind, **dims, **config)
+    module.manifest = Manifest(kind=kind, config=module.config, recipe=recipe, **ends)
+    return cast("nn.Module", module)
+
+
 def save_projector(module: nn.Module, manifest: Manifest, folder: Path) -> None:
     """Write weights and manifest."""
     from safetensors.torch import save_file
@@ -105,6 +122,9 @@ def describe_ends(bundle: Bundle, group: str, modality: str) -> dict[str, Any]:
     if group == "input_projectors":
         encoder = f"encoders.{modality}"
         return fields | {"encoder": End(id=bundle.id(encoder), dim=facts.encoder_dim(bundle.path(encoder)))}
+    if modality not in bundle.spec.signals:
+        has = ", ".join(bundle.spec.signals) or "none"
+        raise BundleError(f"bundle '{bundle.name}' has an output projector but no signal for {modality}; it has: {has}")
     signal, generator = bundle.spec.signals[modality], f"generators.{modality}"
     return fields | {
         "generator": bundle.id(generator),

@@ -7,7 +7,7 @@ reply; the text right before a signal is its caption. No torch here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BundleError
@@ -64,11 +64,12 @@ class SignalTokens:
         spans: list[Span] = []
         for modality, start, stop in self.runs(ids):
             said = self._text(ids[begin:start], decode)
-            text += said
+            text = (text + said).lstrip()
             caption = said.strip() or (spans[-1].caption if spans else "")  # `a dog [IMG..] [VID..]`: both are the dog
             spans.append(Span(modality, start, stop, len(text), caption))
             begin = stop
-        return text + self._text(ids[begin:], decode), tuple(spans)
+        text = (text + self._text(ids[begin:], decode)).strip()
+        return text, tuple(replace(span, place=min(span.place, len(text))) for span in spans)
 
     def _text(self, ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> str:
         return decode([token for token in ids if token not in self.where])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.models.generators import Generator
 
-PREVIEWS = 6  # decoded previews a run: each costs one pass of the decoder
+PREVIEWS = 16  # at most so many previews a run: each costs one pass of the decoder
 
 
 class GenerateConfig(Config):

@@ -152,6 +152,11 @@ class Media:
     def modality(self) -> str:
         return self._modality
 
+    @property
+    def given_key(self) -> str | None:
+        """The key that it was made with, if any: asking costs nothing."""
+        return self._given_key
+
     @cached_property
     def key(self) -> str:
         """Name of the content, 64 hex digits unless the engine gave another."""

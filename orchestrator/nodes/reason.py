@@ -55,11 +55,13 @@ class Reason(Stage):
     def misfits(self, bundle: Bundle) -> list[str]:
         wanted = dict.fromkeys((*(self.config.signals or ()), *self.config.require))
         has = ", ".join(bundle.spec.signals) or "none"
-        return [
-            f"bundle '{bundle.name}' has no signal for {modality}; it has: {has}"
-            for modality in wanted
-            if modality not in bundle.spec.signals
-        ]
+        unknown = [modality for modality in wanted if modality not in bundle.spec.signals]
+        if unknown:
+            return [f"bundle '{bundle.name}' has no signal for {modality}; it has: {has}" for modality in unknown]
+        needed = sum(bundle.spec.signals[modality].count for modality in dict.fromkeys(self.config.require))
+        if needed > self.config.max_new_tokens:
+            return [f"max_new_tokens is {self.config.max_new_tokens}, but the required signals take {needed} tokens"]
+        return []
 
     def parts(self, types: Mapping[str, PortType]) -> tuple[str, ...]:
         return ("llm",)
@@ -96,7 +98,8 @@ class Reason(Stage):
     def prompt(self, request: Inputs, llm: LanguageModel) -> Tensor:
         """The embeddings [n, d_llm] of a request: media first, then the text. Raises InputError if it is empty."""
         said = template(self.config.template)
-        text = said.render(prompt=request["prompt"].text) if "prompt" in request else said.render()
+        values = {"prompt": request["prompt"].text} if "prompt" in request else dict.fromkeys(said.variables, "")
+        text = said.render(**values)
         media = [(p.modality, frame) for p in request.get("media", ()) for frame in _frames(p)]
         blank = not (request["prompt"].text if "prompt" in request else text).strip()
         if blank and not media:

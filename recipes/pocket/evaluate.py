@@ -3,8 +3,8 @@
     python -m recipes.pocket.evaluate --bundle pocket --cache .pocket
 
 Captions are measured on Twemoji, a style that no training has seen: one picture a concept on plain white. Films are
-measured by the judge (recipes/pocket/judge_weights), which was trained on real drawings only, over three seeds, with the
-caption bridge and the signal bridge on the same generator, seeds and captions.
+measured by the judge (recipes/pocket/judge_weights), which was trained on real drawings only, over three seeds, with
+the caption bridge and the signal bridge on the same generator, seeds and captions.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def _plain(drawing: np.ndarray, concept: str) -> np.ndarray:
 
 def _many(parts: Parts, count: int, seed: int = 0) -> Parts:
     """The same parts for a batch: request i has its own seed."""
-    context = Parts(parts.bundle)
-    context.loaded, context.seeds = parts.loaded, tuple(seed * 1000 + i for i in range(count))
-    return context
+    return Parts(parts.bundle, parts.loaded, [seed * 1000 + i for i in range(count)])
 
 
 def main() -> None:

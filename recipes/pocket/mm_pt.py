@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.loading import load_part
-from orchestrator.models.manifest import Manifest, describe_ends, save_projector
+from orchestrator.models.manifest import new_projector, save_projector
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.generate import Generate, GenerateConfig
@@ -32,10 +32,11 @@ from orchestrator.nodes.output_project import OutputProject, OutputProjectConfig
 from orchestrator.nodes.project import Project
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Config, Progress
-from orchestrator.projectors import build
 from recipes.pocket import loop, scenes, world
 from recipes.pocket.bundle import write_spec
 from recipes.pocket.sources import TRAIN_SETS, drawings
+
+RECIPE = "recipes/pocket/mm_pt.py"
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,10 @@ MATCH_WEIGHT = 1.0  # of equation 4 beside equation 5
 class Parts:
     """The engine's services in training (nodes.stage.Context): frozen parts loaded once, the trained one given."""
 
-    device, seeds = "cpu", (0,)
+    device = "cpu"
 
-    def __init__(self, bundle: Bundle, **trained: nn.Module) -> None:
-        self.bundle = bundle
-        self.loaded: dict[str, Any] = {name.replace("__", "."): module for name, module in trained.items()}
+    def __init__(self, bundle: Bundle, loaded: dict[str, Any] | None = None, seeds: Sequence[int] = (0,)) -> None:
+        self.bundle, self.loaded, self.seeds = bundle, loaded or {}, seeds
 
     def load(self, part: str) -> Any:
         if part not in self.loaded:
@@ -73,9 +73,9 @@ class Parts:
 
 def train_reader(bundle: Bundle, cache: Path) -> None:
     """Theta_{X->T}: equation 2."""
-    ends = describe_ends(bundle, "input_projectors", "image")
-    projector = build("mlp", in_dim=ends["encoder"].dim, out_dim=ends["llm"].dim, num_tokens=4)
-    parts = Parts(bundle, input_projectors__image=projector)
+    part = "input_projectors.image"
+    projector = new_projector(bundle, part, "mlp", recipe=RECIPE, num_tokens=4)
+    parts = Parts(bundle, {part: projector})
     encode, project, reason = (
         Encode(EncodeConfig()),
         Project(Config()),
@@ -102,16 +102,14 @@ def train_reader(bundle: Bundle, cache: Path) -> None:
         )
 
     _train("image_in", bundle, projector, batch, loss, READ)
-    _save(bundle, "input_projectors.image", projector, "mlp", READ.steps)
+    _save(bundle, part, projector, READ.steps)
 
 
 def train_writer(bundle: Bundle, cache: Path) -> None:
     """Theta_{T->X}: equation 4 alone, then equations 4 and 5."""
-    ends = describe_ends(bundle, "output_projectors", "video")
-    ((length, width),) = ends["condition"].values()
-    config = {"hidden_dim": 128, "heads": 4, "layers": 2, "ffn_dim": 256}
-    projector = build("transformer", in_dim=ends["llm"].dim, out_dim=width, num_tokens=length, **config)
-    parts = Parts(bundle, output_projectors__video=projector)
+    part = "output_projectors.video"
+    projector = new_projector(bundle, part, "transformer", recipe=RECIPE, hidden_dim=128, layers=2, ffn_dim=256)
+    parts = Parts(bundle, {part: projector})
     reason, decode = Reason(ReasonConfig(template="Film this: {prompt}")), Decode(Config())
     bridge, film = OutputProject(OutputProjectConfig()), Generate(GenerateConfig())
     still, moving = drawings("3d", cache), drawings("animated", cache)
@@ -146,7 +144,7 @@ def train_writer(bundle: Bundle, cache: Path) -> None:
     _train("video_out_4", bundle, projector, lambda step: signals(step, MATCH.batch)[0],
            lambda found: bridge.loss(found, parts), MATCH)  # fmt: skip
     _train("video_out_45", bundle, projector, denoise, both, DENOISE)
-    _save(bundle, "output_projectors.video", projector, "transformer", MATCH.steps + DENOISE.steps)
+    _save(bundle, part, projector, MATCH.steps + DENOISE.steps)
 
 
 def augment(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -167,10 +165,8 @@ def _train(
     loop.train(projector, batch, loss, steps=how.steps, lr=how.lr, path=bundle.root / f"{name}.ckpt", ema=0.995)
 
 
-def _save(bundle: Bundle, part: str, projector: nn.Module, kind: str, step: int) -> None:
-    ends = describe_ends(bundle, *part.split("."))
-    config: Any = projector.config
-    manifest = Manifest(kind=kind, config=config, recipe="recipes/pocket/mm_pt.py", step=step, **ends)
+def _save(bundle: Bundle, part: str, projector: Any, step: int) -> None:
+    manifest = projector.manifest.model_copy(update={"step": step})
     save_projector(projector, manifest, bundle.root / bundle.part(part).path)
 
 

@@ -1,10 +1,12 @@
-"""A run that never happened: its events, with small media."""
+"""A run that never happened, a flow without a bundle, a bundle without files."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ from PIL import Image, ImageDraw
 from rich.console import Console, RenderableType
 
 from orchestrator.engine import events as ev
+from orchestrator.engine.fit import PartUse
+from orchestrator.errors import BundleError, FlowError, Problem
+from orchestrator.flow import parse, wire
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.stage import Progress
 
@@ -114,3 +119,63 @@ def drawn() -> Callable[..., str]:
         return console.export_text()
 
     return draw
+
+
+@pytest.fixture
+def flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Flow.of` as if there were a bundle."""
+    problems = {
+        "bad.yaml": FlowError([Problem("unknown stage 'x'", "bad.yaml", 3, 5), Problem("no input", "bad.yaml", 9)]),
+        "other.yaml": BundleError("unknown bundle 'b'"),
+    }
+
+    def of(text: str, bundle: str | None = None) -> Any:
+        if text in problems:
+            raise problems[text]
+        graph = SimpleNamespace(get_graph=lambda xray: SimpleNamespace(draw_mermaid=lambda: "graph TD;"))
+        llm, encoder = ("llm", "LlamaForCausalLM", 9_100_000), ("encoders.image", "CLIP", 50_000)
+        uses = [PartUse(*llm, ("reason",)), PartUse(*encoder, ("encode",))]
+        spec = parse(text)
+        return SimpleNamespace(spec=spec, plan=wire(spec), graph=lambda: graph, memory_plan=lambda: uses)
+
+    monkeypatch.setattr("orchestrator.engine.flow.Flow.of", of)
+
+
+class FakeBundle:
+    name, root = "tiny", Path("/bundles/tiny")
+    spec = SimpleNamespace(
+        doc="A bundle [small].", licence="Apache-2.0", signals={"video": SimpleNamespace(count=24, token="[VID{}]")}
+    )
+    problems: tuple[str, ...] = ()
+
+    @staticmethod
+    def known() -> list[str]:
+        return ["tiny"]
+
+    @classmethod
+    def open(cls, name: str) -> FakeBundle:
+        if name != "tiny":
+            raise BundleError(f"unknown bundle '{name}'")
+        return cls()
+
+    def names(self) -> list[str]:
+        return ["llm", "encoders.image"]
+
+    def size(self, part: str) -> int:
+        return 1_000_000
+
+    def kind(self, part: str) -> str:
+        return "LlamaForCausalLM"
+
+    def part(self, part: str) -> Any:
+        return SimpleNamespace(path=part.replace(".", "/"))
+
+    def verify(self) -> list[str]:
+        return list(self.problems)
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch) -> type[FakeBundle]:
+    monkeypatch.setattr("orchestrator.models.bundle.Bundle", FakeBundle)
+    monkeypatch.setattr(FakeBundle, "problems", ())
+    return FakeBundle

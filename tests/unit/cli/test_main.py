@@ -46,7 +46,7 @@ def failing(error: BaseException) -> Any:
 
 
 ERRORS = [
-    (FlowError([Problem("node 'film': no", "a.yaml", 3, 5), Problem("two")]), 2, "error: a.yaml:3:5: node 'film': no\ntwo\n"),
+    (FlowError([Problem("no", "a.yaml", 3, 5), Problem("two")]), 2, "error: a.yaml:3:5: no\ntwo\n"),
     (BundleError("no bundle"), 2, "error: no bundle\n"),
     (NodeError("film", "generate", "NaN"), 1, "error: node 'film' (generate): NaN\n"),
     (OutOfMemory("8 GB"), 1, "error: 8 GB\n"),

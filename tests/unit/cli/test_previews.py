@@ -70,6 +70,7 @@ def test_silence_is_a_line(drawn: Draw) -> None:
         ("short", {}, "short"),
         ("", {}, "(empty)"),
         ("two\nlines", {}, "two lines"),
+        ("\x1b[31mred", {}, "\ufffd[31mred"),
         ("aaa bbb ccc ddd eee", {"lines": 2}, "aaa bbb\nccc ddd …"),
         ("aaa bbb ccc ddd eee", {"lines": 2, "tail": True}, "… ccc ddd\neee"),
     ],
