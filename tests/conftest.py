@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Before torch is loaded: tiny steps on many threads wait for each other, and nothing may reach for a network.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
+from orchestrator.models.bundle import Bundle
+from orchestrator.testing import StageContext
 from tests import tiny
 
 
@@ -48,3 +51,15 @@ def tiny_video_generator(tiny_folder: Path) -> Path:
 def tiny_bundle(tiny_folder: Path) -> Path:
     """The folder of a whole bundle; tests that change files copy it first."""
     return tiny.bundle(tiny_folder / "bundle")
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> dict[str, Any]:
+    """The loaded parts of the tiny bundle, each from its first use on."""
+    return {}
+
+
+@pytest.fixture
+def tiny_context(tiny_bundle: Path, tiny_models: dict[str, Any]) -> StageContext:
+    """Lends the parts of the tiny bundle to stages."""
+    return StageContext(Bundle.open(tiny_bundle), tiny_models)

@@ -61,9 +61,10 @@ def _show(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from orchestrator.models.bundle import Bundle
+    from orchestrator.models.verify import verify
 
     bundle = Bundle.open(args.bundle)
-    problems = bundle.verify()
+    problems = verify(bundle)
     print("\n".join(problems) or f"{bundle.name}: sound ({len(bundle.names())} parts in {bundle.root})")
     return 2 if problems else 0
 

@@ -121,9 +121,10 @@ def runs(out: Path) -> Iterator[Finding]:
 def bundles(out: Path) -> Iterator[Finding]:
     """Whether the bundles that ship are whole."""
     from orchestrator.models.bundle import Bundle
+    from orchestrator.models.verify import verify
 
     for name in Bundle.known():
-        problems = Bundle.open(name).verify()
+        problems = verify(Bundle.open(name))
         yield Finding(f"bundle {name}", "fail" if problems else "ok", "; ".join(problems) or "every part is sound")
     if not Bundle.known():
         yield Finding("bundles", "fail", "none ships with this installation: reinstall orch-mm")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.engine.background import Background
 from orchestrator.engine.events import Event
 from orchestrator.engine.fit import PartUse, check_fit, memory_plan
 from orchestrator.engine.folder import RunFolder, new_id
@@ -128,27 +127,13 @@ class Flow:
     ) -> Iterator[Event]:
         """Run once and yield events as they happen; the error of a failed run is raised at the end. Leaving the loop
         stops the run."""
-        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, device, events.put)
-        failed: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                run_session(self.graph(), session, media)
-            except BaseException as error:  # raised in the reader's thread
-                failed.append(error)
-            events.put(None)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
+        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, device)
+        run = Background(self.graph(), session, media)
         try:
-            while (event := events.get()) is not None:
-                yield event
+            yield from iter(run.events.get, None)
         finally:
-            session.stop()
-            thread.join()
-        if failed:
-            raise failed[0]
+            run.stop()
+        run.check()
 
     def batch(self, requests: Iterable[Mapping[str, Any]], **options: Any) -> list[Result]:
         """Run many requests; one result each, in order."""
@@ -162,15 +147,26 @@ class Flow:
         """`batch` for async code."""
         return await asyncio.to_thread(self.batch, list(requests), **options)
 
-    async def astream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> AsyncIterator[Event]:
-        """`stream` for async code."""
-        stream = self.stream(inputs, **options)
-        end = object()
+    async def astream(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        seed: int = 0,
+        out: str | Path | None = None,
+        cache: bool = True,
+        device: str = "auto",
+        **named: Any,
+    ) -> AsyncIterator[Event]:
+        """`stream` for async code. Cancelling the task that reads stops the run, too."""
+        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, device)
+        run = Background(self.graph(), session, media)
         try:
-            while (event := await asyncio.to_thread(next, stream, end)) is not end:
-                yield event  # type: ignore[misc]
+            while (event := await asyncio.to_thread(run.events.get)) is not None:
+                yield event
         finally:
-            await asyncio.to_thread(stream.close)  # type: ignore[attr-defined]
+            await asyncio.to_thread(run.stop)
+        run.check()
 
     def _session(
         self,
@@ -179,7 +175,7 @@ class Flow:
         out: str | Path | None,
         cache: bool,
         device: str,
-        listener: Callable[[Event], None] | None,
+        listener: Callable[[Event], None] | None = None,
     ) -> tuple[Session, dict[str, Media]]:
         """A run that is ready to go, and its inputs."""
         media = load_inputs(self.plan, inputs)

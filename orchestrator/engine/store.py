@@ -30,6 +30,7 @@ class Store:
         self._values: OrderedDict[str, tuple[Outputs, int]] = OrderedDict()
         self._files: OrderedDict[str, tuple[Path, int]] = OrderedDict()
         self._folder: Path | None = None
+        self._held = self._filed = 0  # bytes of the values and of the files
         self._lock = threading.RLock()
 
     def put(self, key: str, outputs: Outputs) -> None:
@@ -38,9 +39,11 @@ class Store:
 
         with self._lock:
             self._forget_file(key)
-            self._values[key] = (outputs, codec.size(outputs))
-            self._values.move_to_end(key)
-            while sum(size for _, size in self._values.values()) > self.memory and len(self._values) > 1:
+            _, replaced = self._values.pop(key, (None, 0))
+            size = codec.size(outputs)
+            self._held += size - replaced
+            self._values[key] = (outputs, size)
+            while self._held > self.memory and len(self._values) > 1:
                 self._spill(*self._values.popitem(last=False))
 
     def get(self, key: str) -> Outputs | None:
@@ -70,16 +73,20 @@ class Store:
         from orchestrator.engine import codec
 
         outputs, size = entry
+        self._held -= size
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="orch-store-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         file = self._folder / f"{key}.safetensors"
         codec.save(outputs, file)
         self._files[key] = (file, size)
-        while sum(size for _, size in self._files.values()) > self.disk:
+        self._filed += size
+        while self._filed > self.disk:
             self._forget_file(next(iter(self._files)))
 
     def _forget_file(self, key: str) -> None:
         """Remove an entry's file, if it has one."""
         if key in self._files:
-            self._files.pop(key)[0].unlink()
+            file, size = self._files.pop(key)
+            self._filed -= size
+            file.unlink()

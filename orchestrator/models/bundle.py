@@ -8,7 +8,6 @@ only; `verify` reads everything. No torch here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -176,22 +175,6 @@ class Bundle:
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {}
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with the bundle's files: missing or damaged parts, wrong hashes, unfit projectors."""
-        from orchestrator.models.manifest import projector_problems
-
-        for part in self.names():
-            try:
-                found = [w for file in weights.files(self.path(part)) if (w := weights.damage(file))]
-                yield from found or projector_problems(self, part)
-            except BundleError as error:
-                yield str(error)
-        yield from weights.sum_problems(self.root, SUMS_FILE)
-
-    def verify(self) -> list[str]:
-        """All problems as a list; empty for a sound bundle."""
-        return list(self.problems())
 
 
 def _shipped() -> Path:

@@ -29,11 +29,13 @@ def header(file: Path) -> bytes:
 
 
 def tensors(file: Path) -> dict[str, dict[str, Any]]:
-    """Name -> {dtype, shape, data_offsets}. Raises BundleError if the header is no JSON."""
+    """Name -> {dtype, shape, data_offsets}. Raises BundleError if the header is no table in JSON."""
     try:
-        table: dict[str, dict[str, Any]] = json.loads(header(file))
+        table = json.loads(header(file))
     except ValueError as error:
         raise BundleError(f"{file} is damaged: {error}") from None
+    if not isinstance(table, dict) or not all(isinstance(entry, dict) for entry in table.values()):
+        raise BundleError(f"{file} is damaged: its header is no table of tensors")
     table.pop("__metadata__", None)
     return table
 
@@ -45,6 +47,8 @@ def damage(file: Path) -> str | None:
         wanted = 8 + len(header(file)) + max(ends, default=0)
     except BundleError as error:
         return str(error)
+    except (LookupError, TypeError):
+        return f"{file} is damaged: its header does not say where its tensors stand"
     size = file.stat().st_size
     return None if size == wanted else f"{file} is damaged: it has {size} bytes, its header says {wanted}"
 

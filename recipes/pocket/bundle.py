@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from orchestrator.models.bundle import BUNDLE_FILE, SUMS_FILE, Bundle
+from orchestrator.models.verify import verify
 from orchestrator.models.weights import write_sums
 
 SPEC = {
@@ -59,7 +60,7 @@ def assemble(out: Path, into: Path) -> None:
         save_file(halves, file, metadata={"format": "pt"})
     write_sums(into, SUMS_FILE)
     size = sum(f.stat().st_size for f in into.rglob("*") if f.is_file())
-    print(f"{into}: {size / 1e6:.1f} MB; problems: {Bundle.open(into).verify() or 'none'}")
+    print(f"{into}: {size / 1e6:.1f} MB; problems: {verify(Bundle.open(into)) or 'none'}")
 
 
 def main() -> None:

@@ -135,7 +135,8 @@ def film_text(vocabulary: Sequence[str], rng: random.Random) -> Turn:
     """A description to film: of the world, or of unknown things in the world's grammar, to be copied."""
     picked = scene(rng, moving=True)
     if rng.random() < 0.35:
-        text = answer = picked.caption().replace(picked.concept, words(vocabulary, rng, 1, 3), 1)
+        rest = picked.caption().split(" ", 1)[1].replace(picked.concept, words(vocabulary, rng, 1, 3), 1)
+        text = answer = f"{article(rest)} {rest}"
     else:
         text, answer = describe(picked, rng), picked.caption()
     request = "{d}" if rng.random() < 0.15 else rng.choice(FILM_TEXT)

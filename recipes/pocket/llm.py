@@ -32,7 +32,7 @@ from recipes.pocket.world import CONCEPTS, GROUNDS, MOTIONS, Scene
 
 CONTEXT = 256
 WORDS = 8  # most words (tokens) that a scene has
-STEPS, BATCH, LR = 3000, 96, 2e-3
+STEPS, BATCH, LR = 2000, 96, 2e-3
 BUCKET = 4  # batches are cut from so many batches' turns, sorted by length
 STATE_WEIGHT = 0.5  # of the head that reads captions from signal states
 
@@ -69,7 +69,8 @@ def soft_plan(scene: Scene, tokenizer: PreTrainedTokenizerFast, rng: np.random.G
     columns = np.arange(len(groups))
     weights[strong, columns] = np.maximum(weights[strong, columns], rng.uniform(0.4, 1, len(groups)))
     if rival:
-        weights[:, -1] *= rng.uniform(0, 0.5) * weights[:, 0].max() / weights[:, -1].max()
+        true, wrong = weights[:, 0], weights[:, -1]
+        weights[:, -1] *= rng.uniform(0, 0.5) * min(true.max() / wrong.max(), true.sum() / wrong.sum())
     ids = np.concatenate(groups)[:WORDS]
     spread = np.concatenate([np.repeat(weights[:, i : i + 1], len(g), 1) for i, g in enumerate(groups)], 1)[:, :WORDS]
     pad = WORDS - len(ids)
@@ -165,7 +166,7 @@ def answers(reader: Reader, turns: Turns, asked: Sequence[Turn], size: int = 64)
         rows = [row[:n] for row, n in zip(reader.embed(data), lengths, strict=True)]
         embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
         mask = torch.arange(max(lengths)) >= max(lengths) - torch.tensor(lengths)[:, None]
-        out = reader.llm.generate(inputs_embeds=embeds, attention_mask=mask.long(), max_new_tokens=64, do_sample=False)
+        out = reader.llm.generate(inputs_embeds=embeds, attention_mask=mask.long(), max_new_tokens=96, do_sample=False)
         for row in out:
             text = turns.tokenizer.decode(row, skip_special_tokens=True).strip()
             yield text, int((row >= turns.first).sum())

@@ -38,7 +38,7 @@ UNET = {
 HEADS = 16  # of 8 channels each: attention is at 128 channels only
 DOWN, UP = ("DownBlock", "CrossAttnDownBlock"), ("CrossAttnUpBlock", "UpBlock")
 LENGTH = 16  # tokens of a prompt
-SCENES, STEPS, BATCH = 24_000, 5500, 64
+SCENES, STEPS, BATCH = 24_000, 3000, 64
 EXTRA_WORDS = (
     "a an some the and ground getting of in on at to with from by is are it its this that one two three four five "
     "six seven eight nine ten zero picture photo image drawing video clip movie animation scene background color "

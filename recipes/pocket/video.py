@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from recipes.pocket import autoencoder, loop, picture, scenes, world
 from recipes.pocket.sources import FRAMES, drawings
 
-CLIPS, STEPS, BATCH = 5000, 3000, 8
+CLIPS, STEPS, BATCH = 5000, 2600, 8
 
 
 def build_unet() -> UNet3DConditionModel:
@@ -115,7 +115,7 @@ def main() -> None:
         {"params": [p for name, p in named if not is_temporal(name)], "scale": 0.4},
     ]
     path = args.out / "state/video.ckpt"
-    loop.train(model, batch, lambda data: model.loss(*data), steps=STEPS, lr=8e-4, path=path, groups=groups, ema=0.998)
+    loop.train(model, batch, lambda data: model.loss(*data), steps=STEPS, lr=6e-4, path=path, groups=groups, ema=0.998)
     export(model, args.out)
 
 

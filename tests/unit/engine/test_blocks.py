@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.blocks import Block, Edges, Leaf, Parallel, Series, reduce
+from orchestrator.engine.blocks import Block, Edges, Leaf, Series, reduce
 
 Graph = dict[str, list[str]]
 
@@ -83,7 +83,7 @@ def critical_path(text: str, cost: Mapping[str, float]) -> float:
 
 def test_uneven_branches_do_not_wait_for_each_others_steps() -> None:
     text = "start a1:start a2:a1 a3:a2 b1:start b2:b1 b3:b2 end:a3,b3"
-    cost = dict(start=1, end=1, a1=300, a2=50, a3=50, b1=50, b2=300, b3=50)
+    cost = {"start": 1, "end": 1, "a1": 300, "a2": 50, "a3": 50, "b1": 50, "b2": 300, "b3": 50}
     assert makespan(reduce(graph(text)), cost) == critical_path(text, cost) == 402
     plain: Edges = {Leaf(n): frozenset(map(Leaf, before)) for n, before in graph(text).items()}
     assert makespan(plain, cost) == 652, "in plain supersteps they would"

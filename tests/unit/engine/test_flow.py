@@ -50,6 +50,12 @@ def test_a_builder_is_a_flow(bare: Path) -> None:
     assert Flow(built, bare).run(text="hi")["out"].text == "hi!"
 
 
+@pytest.mark.parametrize("name", ["handles", "text", "start", "end", "state", "context"])
+def test_any_name_will_do_for_a_node(make: Make, name: str) -> None:
+    """LangGraph keeps some for itself."""
+    assert make({name: echo("$said")}, {"out": f"${name}"}, said="text").run(said="hi")["out"].text == "hi"
+
+
 def test_bundle_beside_the_flow_file(tmp_path: Path) -> None:
     stubs.bare_bundle(tmp_path / "mine")
     file = tmp_path / "f.yaml"

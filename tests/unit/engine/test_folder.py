@@ -15,7 +15,11 @@ from tests.unit.engine.conftest import Make, echo
 
 @pytest.fixture
 def flow(make: Make) -> Flow:
-    nodes = {"w": {"stage": "words", "text": "$text"}, "a": echo("$text", steps=3), "s": {"stage": "sieve", "text": "$a"}}
+    nodes = {
+        "w": {"stage": "words", "text": "$text"},
+        "a": echo("$text", steps=3),
+        "s": {"stage": "sieve", "text": "$a"},
+    }
     return make(nodes, {"words": "$w", "said": "$s.match", "other": "$s.rest"})
 
 

@@ -27,7 +27,9 @@ def reasons(result: Result) -> dict[str, str]:
 
 @pytest.fixture
 def chain(make: Make) -> Flow:
-    return make({"a": echo("$text", name="a", say="!"), "b": echo("$a", name="b", dice=True)}, {"out": "$b", "raw": "$a"})
+    return make(
+        {"a": echo("$text", name="a", say="!"), "b": echo("$a", name="b", dice=True)}, {"out": "$b", "raw": "$a"}
+    )
 
 
 def test_result(chain: Flow) -> None:
@@ -208,11 +210,10 @@ def test_stream_raises_the_error_at_the_end(make: Make) -> None:
         raise ValueError("bad luck")
 
     stubs.HOOKS["fail"] = fail
-    seen = []
+    stream = make({"a": echo("$text", hook="fail")}, {"out": "$a"}).stream(text="x")
+    assert [next(stream).kind for _ in range(4)][-1] == "run_finished"
     with pytest.raises(NodeError, match="bad luck"):
-        for event in make({"a": echo("$text", hook="fail")}, {"out": "$a"}).stream(text="x"):
-            seen.append(event.kind)
-    assert seen[-1] == "run_finished"
+        next(stream)
 
 
 def test_leaving_a_stream_stops_the_run(make: Make) -> None:

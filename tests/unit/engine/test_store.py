@@ -30,7 +30,9 @@ VALUES: dict[str, Any] = {
     "reply without signals": Reply("hi", IDS),
     "reply of a text-only LLM": Reply("hi"),
     "signals": Signals("image", (Signal("image", "a", 1, STATES[:3], STATES[3:]), Signal("image", "b", 2))),
-    "condition": Condition("video", ({"prompt_embeds": torch.randn(1, 3, 4)},), ("a",), "caption", {"content": [1, "x"]}),
+    "condition": Condition(
+        "video", ({"prompt_embeds": torch.randn(1, 3, 4)},), ("a",), "caption", {"content": [1, "x"]}
+    ),
     "text": Media.load("grün ☃\n\ttwo", "text"),
     "image": Media.load(NOISE[0]),
     "image of a file": Media("image", NOISE[0], key="ab" * 32),
@@ -175,4 +177,5 @@ def test_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert sum(size for _, size in store._values.values()) <= 3000
+    assert sum(size for _, size in store._values.values()) == store._held <= 3000
+    assert sum(size for _, size in store._files.values()) == store._filed

@@ -1,7 +1,4 @@
-"""Contract kits: what an author runs over an implementation of their own. Light to import.
-
-In a test of yours: `check_projector(MyProjector, in_dim=32, out_dim=16, num_tokens=4)`.
-"""
+"""The contract kit of projectors: `check_projector(MyProjector, in_dim=32, out_dim=16, num_tokens=4)`."""
 
 from __future__ import annotations
 
@@ -13,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
+from orchestrator.testing.kit import raise_all
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-__all__ = ["check_projector"]
 
 SHAPE_LINE = re.compile(r"\[\*, .+\] -> \[\*, .+\]")
 PLAIN = (int, float, str, bool, type(None))
@@ -29,19 +25,7 @@ def check_projector(kind: str | type[nn.Module], **config: Any) -> None:
 
     made = projector_class(kind) if isinstance(kind, str) else kind
     sizes = {"in_dim": 24, "out_dim": 16, "num_tokens": 3} | config
-    _raise_all(made.__name__, PROJECTOR_CHECKS, lambda: made(**sizes))
-
-
-def _raise_all(name: str, checks: dict[str, Callable[[Any], Iterator[str]]], make: Callable[[], Any]) -> None:
-    """Run every check over a fresh object; a check that raises is a problem like any other."""
-    problems = []
-    for what, check in checks.items():
-        try:
-            problems += [f"{what}: {problem}" for problem in check(make())]
-        except Exception as error:  # the object is somebody else's: anything may come, and all of it is to be told
-            problems.append(f"{what}: raised {type(error).__name__}: {error}")
-    if problems:
-        raise AssertionError(f"{name} breaks the contract:\n" + "\n".join(f"- {problem}" for problem in problems))
+    raise_all(made.__name__, PROJECTOR_CHECKS, lambda: made(**sizes))
 
 
 def _attributes(module: Any) -> Iterator[str]:

@@ -1,0 +1,52 @@
+"""decode: a reply, split."""
+
+from __future__ import annotations
+
+import torch
+
+from orchestrator.models.signals import Span
+from orchestrator.nodes.decode import Decode
+from orchestrator.nodes.ports import Reply
+from orchestrator.nodes.stage import Config, Outputs
+from orchestrator.testing import StageContext, check_stage
+
+STATES, EMBEDS = torch.randn(12, 4), torch.randn(12, 4)
+SPANS = (Span("video", 1, 3, 5, "a dog"), Span("image", 4, 6, 9, "a cat"), Span("video", 8, 10, 9, "again"))
+FULL = Reply("a dog cat", torch.arange(12), SPANS, STATES, EMBEDS)
+
+
+def decode(reply: Reply) -> Outputs:
+    (outputs,) = Decode(Config()).run([{"reply": reply}], StageContext())
+    return outputs
+
+
+def test_text_only() -> None:
+    outputs = decode(Reply("hello"))
+    assert outputs.keys() == {"text"}
+    assert outputs["text"].text == "hello"
+
+
+def test_signals_by_modality_in_order() -> None:
+    outputs = decode(FULL)
+    assert outputs.keys() == {"text", "image", "video"}
+    told = [(s.modality, s.caption, s.place) for s in outputs["video"].items]
+    assert told == [("video", "a dog", 5), ("video", "again", 9)]
+    for signal, (start, stop) in zip(outputs["video"].items, ((1, 3), (8, 10)), strict=True):
+        assert torch.equal(signal.states, STATES[start:stop])
+        assert torch.equal(signal.embeds, EMBEDS[start:stop])
+
+
+def test_of_a_text_only_llm_the_caption_remains() -> None:
+    (signal,) = decode(Reply("a dog", None, SPANS[:1]))["video"].items
+    assert (signal.caption, signal.states, signal.embeds) == ("a dog", None, None)
+
+
+def test_the_gradient_goes_through() -> None:
+    states = STATES.clone().requires_grad_()
+    decode(Reply("", torch.arange(12), SPANS, states, EMBEDS))["image"].items[0].states.sum().backward()
+    assert states.grad is not None
+    assert states.grad.sum(1).nonzero().flatten().tolist() == [4, 5]
+
+
+def test_contract() -> None:
+    check_stage("decode", requests=[{"reply": FULL}, {"reply": Reply("hello")}])
