@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -122,7 +123,7 @@ def fit(vae: AutoencoderDC, cache: Path, path: Path) -> None:
 def sharpen(vae: AutoencoderDC, cache: Path, path: Path) -> None:
     """Train the decoder alone, on the concepts alone: the latents stay as they are, so no generator notices."""
     pictures = pool(cache, 5, CLIPS, concepts=True)
-    latents = encode(vae, pictures) / vae.config.scaling_factor
+    latents, decoder = encode(vae, pictures) / vae.config.scaling_factor, cast(nn.Module, vae.decoder)
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
         chosen = np.random.default_rng(step).integers(len(pictures), size=BATCH)
@@ -130,10 +131,10 @@ def sharpen(vae: AutoencoderDC, cache: Path, path: Path) -> None:
 
     def loss(data: tuple[Tensor, Tensor]) -> Tensor:
         latent, real = data
-        return reconstruction_loss(vae.decoder(latent + NOISE / 2 * torch.randn_like(latent)), real)
+        return reconstruction_loss(decoder(latent + NOISE / 2 * torch.randn_like(latent)), real)
 
     steps = SHARPEN_STEPS
-    loop.train(vae.decoder, batch, loss, steps=steps, lr=1e-3, decay="linear", weight_decay=0.0, seed=1, path=path)
+    loop.train(decoder, batch, loss, steps=steps, lr=1e-3, decay="linear", weight_decay=0.0, seed=1, path=path)
 
 
 def load(out: Path) -> AutoencoderDC:

@@ -14,6 +14,7 @@ import random
 import re
 import string
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from recipes.pocket import autoencoder, loop, scenes, world
 from recipes.pocket.sources import drawings
 
-UNET = {
+UNET: dict[str, Any] = {
     "sample_size": 8,
     "in_channels": autoencoder.LATENTS,
     "out_channels": autoencoder.LATENTS,
@@ -156,8 +157,8 @@ class Attributes(nn.Module):
     def __init__(self, text_encoder: CLIPTextModel):
         super().__init__()
         self.text_encoder = text_encoder
-        self.tables = {"concept": world.CONCEPTS, "ground": world.GROUNDS, "place": world.PLACES}
-        self.tables |= {"size": world.SIZES, "motion": world.MOTIONS}
+        self.tables = {"concept": list(world.CONCEPTS), "ground": list(world.GROUNDS), "place": list(world.PLACES)}
+        self.tables |= {"size": list(world.SIZES), "motion": list(world.MOTIONS)}
         width = text_encoder.config.hidden_size
         self.heads = nn.ModuleDict({name: nn.Linear(width, len(table)) for name, table in self.tables.items()})
 
@@ -165,7 +166,7 @@ class Attributes(nn.Module):
         pooled = self.text_encoder(ids).pooler_output
         total = pooled.new_zeros(())
         for name, head in self.heads.items():
-            right = torch.tensor([list(self.tables[name]).index(getattr(scene, name)) for scene in todo])
+            right = torch.tensor([self.tables[name].index(getattr(scene, name)) for scene in todo])
             total = total + F.cross_entropy(head(pooled).float(), right)
         return total
 
@@ -251,7 +252,10 @@ def main() -> None:
         chosen = [rng.randrange(len(todo)) for _ in range(BATCH)]
         return latents[chosen], caption_batch(tokenizer, [todo[i] for i in chosen], rng)
 
-    groups = [{"params": [*model.unet.parameters()]}, {"params": [*model.text_encoder.parameters()], "scale": 0.3}]
+    groups: list[dict[str, Any]] = [
+        {"params": [*model.unet.parameters()]},
+        {"params": [*model.text_encoder.parameters()], "scale": 0.3},
+    ]
     path = args.out / "state/picture.ckpt"
     loop.train(model, batch, lambda data: model.loss(*data), steps=STEPS, lr=8e-4, path=path, groups=groups, ema=0.9993)
     tokenizer.save_pretrained(folder / "tokenizer")

@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,7 @@ def main() -> None:
         return latents[chosen], picture.caption_batch(tokenizer, [todo[i] for i in chosen], rng)
 
     named = list(model.unet.named_parameters())
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for name, p in named if is_temporal(name)]},
         {"params": [p for name, p in named if not is_temporal(name)], "scale": 0.4},
     ]

@@ -170,12 +170,12 @@ class FakeBundle:
     def part(self, part: str) -> Any:
         return SimpleNamespace(path=part.replace(".", "/"))
 
-    def verify(self) -> list[str]:
-        return list(self.problems)
-
 
 @pytest.fixture
 def bundle(monkeypatch: pytest.MonkeyPatch) -> type[FakeBundle]:
+    import orchestrator.models.verify  # before its own import of Bundle is replaced
+
     monkeypatch.setattr("orchestrator.models.bundle.Bundle", FakeBundle)
+    monkeypatch.setattr(orchestrator.models.verify, "verify", lambda bundle: list(bundle.problems))
     monkeypatch.setattr(FakeBundle, "problems", ())
     return FakeBundle
