@@ -114,6 +114,7 @@ class LanguageModel:
             max_new_tokens=max_new_tokens,
             do_sample=temperature > 0,
             temperature=temperature or None,
+            top_k=0 if temperature else None,  # transformers' default would keep 50
             eos_token_id=self.ends,
             pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.ends[0],
         )

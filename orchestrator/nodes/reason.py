@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -67,19 +68,26 @@ class Reason(Stage):
         return ("llm",)
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
-        """One left-padded batch, one reply a request; states and embeddings only where a reply has signals."""
+        """One left-padded batch (one by one when sampling), one reply a request."""
         llm: LanguageModel = context.load("llm")
         prompts = [self.prompt(request, llm) for request in batch]
         options = self.config.model_dump(include={"max_new_tokens", "temperature", "require"})
 
-        def on_token(ids: Tensor) -> None:
-            for i, row in enumerate(ids):
+        def tell(rows: range, ids: Tensor) -> None:
+            for i, row in zip(rows, ids, strict=True):
                 text, _ = llm.read(row)
                 context.report(i, Progress("tokens", len(row), self.config.max_new_tokens, text=text))
 
-        replies = llm.generate(
-            prompts, signals=self.config.signals or (), seed=context.seeds[0], on_token=on_token, **options
-        )
+        every = range(len(batch))
+        replies: list[Tensor] = []
+        for rows in [range(i, i + 1) for i in every] if self.random else [every]:  # who samples has a seed of its own
+            replies += llm.generate(
+                [prompts[i] for i in rows],
+                signals=self.config.signals or (),
+                seed=context.seeds[rows[0]],
+                on_token=partial(tell, rows),
+                **options,
+            )
         return self._read(llm, prompts, replies)
 
     def teach(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:

@@ -1,23 +1,22 @@
 """The generators' autoencoder: diffusers' AutoencoderDC, pictures [b, 3, 64, 64] in [-1, 1] <-> latents [b, 8, 8, 8].
 
-    python -m recipes.pocket.autoencoder --cache .pocket --out .pocket/out
+    python -m recipes.pocket.autoencoder --cache .pocket --out build/pocket
 
 It sees the generator's one style only (the 3D drawings and their animations), half of it the world's concepts.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from diffusers import AutoencoderDC
 from torch import Tensor, nn
 
-from recipes.pocket import loop, scenes, world
+from recipes.pocket import loop, options, scenes, world
 from recipes.pocket.sources import drawings
 
 WIDTHS = (16, 32, 64, 128)
@@ -145,15 +144,12 @@ def load(out: Path) -> AutoencoderDC:
 def save_half(module: nn.Module, folder: Path) -> None:
     """Save in fp16 without changing the live module."""
     whole = {k: v.clone() for k, v in module.state_dict().items()}
-    module.half().save_pretrained(folder)
+    cast(Any, module.half()).save_pretrained(folder)
     module.float().load_state_dict(whole)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path(".pocket/out"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     folder = args.out / "generators/picture/vae"
     if folder.exists():
         return

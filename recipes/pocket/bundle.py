@@ -6,12 +6,14 @@ python -m recipes.pocket.bundle --out build/pocket --into orchestrator/models/po
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from pathlib import Path
 
 import yaml
 from safetensors.torch import load_file, save_file
 
+from orchestrator.models import weights
 from orchestrator.models.bundle import BUNDLE_FILE, SUMS_FILE, Bundle
 from orchestrator.models.verify import verify
 from orchestrator.models.weights import write_sums
@@ -36,7 +38,7 @@ SPEC = {
     },
     "signals": {"video": {"count": 24, "token": "[VID{}]"}},
 }
-CARD = Path(__file__).with_name("CARD.md")
+CARD, NUMBERS = (Path(__file__).with_name(name) for name in ("CARD.md", "NUMBERS.md"))
 
 
 def write_spec(out: Path) -> Bundle:
@@ -52,15 +54,24 @@ def assemble(out: Path, into: Path) -> None:
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     shutil.copy(out / BUNDLE_FILE, into)
-    shutil.copy(CARD, into / "README.md")
     for folder in dict.fromkeys(bundle.part(part).path for part in bundle.names()):
         shutil.copytree(out / folder, into / folder)
     for file in into.rglob("*.safetensors"):
         halves = {name: t.half() if t.is_floating_point() else t for name, t in load_file(file).items()}
         save_file(halves, file, metadata={"format": "pt"})
+    (into / "README.md").write_text(card(Bundle.open(into)))
     write_sums(into, SUMS_FILE)
     size = sum(f.stat().st_size for f in into.rglob("*") if f.is_file())
     print(f"{into}: {size / 1e6:.1f} MB; problems: {verify(Bundle.open(into)) or 'none'}")
+
+
+def card(bundle: Bundle) -> str:
+    """The model card, with the parts' parameters and the numbers that `evaluate` last wrote."""
+    text = CARD.read_text()
+    for part in bundle.names():
+        shapes = [t["shape"] for file in weights.files(bundle.path(part)) for t in weights.tensors(file).values()]
+        text = text.replace(f"{{{part}}}", f"{sum(map(math.prod, shapes)) / 1e6:.2f} M")
+    return text.replace("{numbers}", NUMBERS.read_text().strip() if NUMBERS.exists() else "Not measured yet.")
 
 
 def main() -> None:

@@ -114,7 +114,7 @@ def describe(scene: Scene, rng: random.Random) -> str:
     word = rng.choice(("ground", "background"))
     tinted = f"{article(tint)} {tint} {word}"
     grounds = (f"on {tinted}", f"on {tint}", f"with {tinted}", f"on the {tint} {word}", f"in front of {tinted}")
-    places = ("in the middle", "in the center", "at the center")
+    places: tuple[str, ...] = ("in the middle", "in the center", "at the center")
     if where != "center":
         places = (f"at the {where}", f"on the {where}", f"in the {where}", f"on the {where} side")
     parts = [rng.choice(grounds)] if tint != "white" or rng.random() < 0.15 else []

@@ -8,10 +8,10 @@ name that at least three training sets draw, on drawings whose colours, proporti
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetModel, ViTImageProcessorPil
 
-from recipes.pocket import loop, scenes, world
+from recipes.pocket import loop, options, scenes, world
 from recipes.pocket.augment import IGNORE, Bank, Batch, Strength
 from recipes.pocket.sources import TRAIN_SETS, drawings
 
@@ -85,16 +85,18 @@ def accuracy(student: Student, style: str, cache: Path, plain: bool, rounds: int
     todo = [s for s in todo if world.CONCEPTS[s.concept] in found]
     pictures = [scenes.picture(found[world.CONCEPTS[s.concept]], s, None if plain else rng) for s in todo]
     logits = student(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255)
-    tables = {"concept": world.CONCEPTS, "ground": world.GROUNDS, "place": world.PLACES, "size": world.SIZES}
+    tables: dict[str, Collection[str]] = {
+        "concept": world.CONCEPTS,
+        "ground": world.GROUNDS,
+        "place": world.PLACES,
+        "size": world.SIZES,
+    }
     truth = {k: torch.tensor([list(table).index(getattr(s, k)) for s in todo]) for k, table in tables.items()}
     return {k: (logits[k].argmax(1) == t).float().mean().item() for k, t in truth.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path("build/pocket"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     target = args.out / "encoders" / "image"
     if target.exists():
         return

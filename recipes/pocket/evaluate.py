@@ -31,6 +31,7 @@ from orchestrator.nodes.project import Project
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Config
 from recipes.pocket import scenes, world
+from recipes.pocket.bundle import NUMBERS
 from recipes.pocket.judge import judge_frames
 from recipes.pocket.mm_pt import Parts
 from recipes.pocket.sources import TEST_SET, drawings
@@ -102,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", default="pocket", help="name or folder")
     parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    parser.add_argument("--write", action="store_true", help=f"also write {NUMBERS.name}, which the card takes in")
     args = parser.parse_args()
     bundle, judge = Bundle.open(args.bundle), ResNetForImageClassification.from_pretrained(JUDGE).float().eval()
     with torch.no_grad():
@@ -111,12 +112,24 @@ def main() -> None:
             for moving in (False, True):
                 name = f"film, {bridge} bridge, {'random scenes' if moving else 'plain'}"
                 numbers[name] = films(bundle, judge, bridge, moving)
-    for name, row in numbers.items():
-        extra = f" +- {row['spread']:.1%} over {len(SEEDS)} seeds" if "spread" in row else ""
-        signals = f", signals valid {row['signals']:.1%}" if "signals" in row else ""
-        print(f"{name:38s} {row['share']:.1%}{extra} (n = {row['of']}{signals})")
-    if args.json:
-        args.json.write_text(json.dumps(numbers, indent=2) + "\n")
+    lines = [f"| {name} | {row['share']:.1%}{_spread(row)} | {row['of']} |" for name, row in numbers.items()]
+    table = "\n".join(["| | right | of |", "| --- | --- | --- |", *lines, *_signals(numbers)])
+    print(table)
+    print("wrong captions:", json.dumps(numbers["caption of an unseen style"]["wrong"]))
+    if args.write:
+        NUMBERS.write_text(table + "\n")
+
+
+def _spread(row: dict[str, Any]) -> str:
+    return f" ± {row['spread']:.1%}" if "spread" in row else ""
+
+
+def _signals(numbers: dict[str, Any]) -> list[str]:
+    """How many replies had exactly one well-formed signal."""
+    rows = [row for row in numbers.values() if "signals" in row]
+    count = sum(row["of"] for row in rows)
+    valid = sum(row["signals"] * row["of"] for row in rows) / count
+    return [f"| replies with one well-formed signal | {valid:.1%} | {count} |"]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Not a part of the bundle: it measures the generator.
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from recipes.pocket import loop, scenes, world
+from recipes.pocket import loop, options, scenes, world
 from recipes.pocket.augment import Bank, Batch, Strength
 from recipes.pocket.sources import TRAIN_SETS, drawings
 
@@ -73,10 +72,7 @@ def accuracy(judge: nn.Module, style: str, cache: Path, moving: bool, rounds: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path("build/pocket"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     if (args.out / "judge").exists():
         return
     torch.manual_seed(0)

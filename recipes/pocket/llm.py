@@ -12,7 +12,6 @@ Shapes: b batch, n tokens, d width, k signal tokens, p soft tokens of a picture,
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from recipes.pocket import corpus, loop
+from recipes.pocket import corpus, loop, options
 from recipes.pocket.corpus import Turn
 from recipes.pocket.tokens import SIGNALS, SLOTS, make_tokenizer, prompt, reply, signal_tokens, vocabulary
 from recipes.pocket.world import CONCEPTS, GROUNDS, MOTIONS, Scene
@@ -203,10 +202,7 @@ def measure(reader: Reader, turns: Turns, count: int = 256) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path("build/pocket"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     target = args.out / "llm"
     if target.exists():
         return

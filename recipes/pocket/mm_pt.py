@@ -10,10 +10,9 @@ generate; only Theta_{T->X} trains.
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,12 @@ from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.generate import Generate, GenerateConfig
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.output_project import OutputProject, OutputProjectConfig
+from orchestrator.nodes.ports import Features, Signals
 from orchestrator.nodes.project import Project
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Config, Progress
-from recipes.pocket import loop, scenes, world
+from recipes.pocket import autoencoder, corpus, encoder, loop, options, scenes, world
+from recipes.pocket.augment import Bank
 from recipes.pocket.bundle import write_spec
 from recipes.pocket.sources import TRAIN_SETS, drawings
 
@@ -48,10 +49,12 @@ class How:
     lr: float
 
 
-READ = How(steps=2500, batch=64, lr=2e-3)  # equation 2
+READ = How(steps=1500, batch=64, lr=2e-3)  # equation 2
 MATCH = How(steps=3000, batch=64, lr=1e-3)  # equation 4
 DENOISE = How(steps=400, batch=8, lr=2e-4)  # equations 4 and 5
-MATCH_WEIGHT = 1.0  # of equation 4 beside equation 5
+PICTURES = 24_000
+STRENGTH = replace(encoder.STRENGTH, off_ground=0.0)  # as strong as the encoder's own: styles that no set has
+CAPTIONS = 10_000
 
 
 class Parts:
@@ -72,86 +75,107 @@ class Parts:
 
 
 def train_reader(bundle: Bundle, cache: Path) -> None:
-    """Theta_{X->T}: equation 2."""
+    """Theta_{X->T}: equation 2. The encoder is frozen, so F_X of all pictures is computed once."""
     part = "input_projectors.image"
-    projector = new_projector(bundle, part, "mlp", recipe=RECIPE, num_tokens=4)
+    torch.manual_seed(0)
+    projector: Any = new_projector(bundle, part, "mlp", recipe=RECIPE, num_tokens=4)
     parts = Parts(bundle, {part: projector})
-    encode, project, reason = (
-        Encode(EncodeConfig()),
-        Project(Config()),
-        Reason(ReasonConfig(template="Describe the picture.")),
-    )
-    styles = [drawings(name, cache) for name in ("3d", *TRAIN_SETS)]
-    llm = parts.load("llm")
+    project, reason, llm = Project(Config()), Reason(ReasonConfig()), parts.load("llm")
+    seen = pictures(parts, cache)
+    standardise(projector.first, torch.cat([features.tokens for features, _ in seen]))
 
     def batch(step: int) -> list[dict[str, Any]]:
         rng = random.Random(step)
-        made: list[dict[str, Any]] = []
-        while len(made) < READ.batch:
-            scene, style = world.sample(rng), rng.choice(styles)
-            if (name := world.CONCEPTS[scene.concept]) in style:
-                pixels = augment(scenes.picture(style[name], scene, rng), rng)
-                made.append({"media": Media("image", pixels), "target": llm.target(scene.caption())})
-        return made
+        return [_ask(*rng.choice(seen), rng, llm) for _ in range(READ.batch)]
 
     def loss(requests: Sequence[dict[str, Any]]) -> Tensor:
-        features = encode.run(requests, parts)
-        prompts = project.run(features, parts)
-        return reason.loss(
-            [{"media": (p["prompts"],), "target": r["target"]} for p, r in zip(prompts, requests, strict=True)], parts
-        )
+        prompts = project.run(requests, parts)
+        return reason.loss([{**r, "media": (p["prompts"],)} for r, p in zip(requests, prompts, strict=True)], parts)
 
     _train("image_in", bundle, projector, batch, loss, READ)
     _save(bundle, part, projector, READ.steps)
 
 
+def pictures(parts: Parts, cache: Path) -> list[tuple[Features, world.Scene]]:
+    """F_X of many pictures of all training styles, and their scenes."""
+    concepts, encode = list(world.CONCEPTS), Encode(EncodeConfig())
+    moving, names = drawings("animated", cache), list(enumerate(world.CONCEPTS.values()))
+    stills = [drawings(style, cache) for style in ("3d", *TRAIN_SETS)]
+    entries = [(found[name], label, 1.0) for found in stills for label, name in names if name in found]
+    entries += [(frame, label, 0.25) for label, name in names if name in moving for frame in moving[name][::2]]
+    bank = Bank(entries)
+    grounds, places, sizes = list(world.GROUNDS), list(world.PLACES), list(world.SIZES)
+    seen: list[tuple[Features, world.Scene]] = []
+    while len(seen) < PICTURES:
+        drawn = bank.batch(256, STRENGTH)
+        pixels = (drawn.pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        with torch.no_grad():
+            made = encode.run([{"media": Media("image", p)} for p in pixels], parts)
+        labels = zip(*(t.tolist() for t in (drawn.label, drawn.ground, drawn.place, drawn.size)), strict=True)
+        shown = [world.Scene(concepts[c], grounds[g], places[p], sizes[s]) for c, g, p, s in labels]
+        seen += [(m["features"], scene) for m, scene in zip(made, shown, strict=True)]
+    return seen
+
+
+def standardise(first: nn.Linear, features: Tensor) -> None:
+    """Start the first layer as if its inputs [n, d] had mean 0 and deviation 1."""
+    mean, deviation = features.mean(0), features.std(0) + 1e-3
+    with torch.no_grad():
+        first.weight.div_(deviation)
+        first.bias.sub_(first.weight @ mean)
+
+
+def _ask(features: Features, scene: world.Scene, rng: random.Random, llm: Any) -> dict[str, Any]:
+    asked = Media("text", rng.choice([text for text in corpus.DESCRIBE if text]))
+    return {"features": features, "prompt": asked, "target": llm.target(scene.caption())}
+
+
 def train_writer(bundle: Bundle, cache: Path) -> None:
-    """Theta_{T->X}: equation 4 alone, then equations 4 and 5."""
+    """Theta_{T->X}: equation 4 alone, then equations 4 and 5. The LLM is frozen, so S_X is computed once."""
     part = "output_projectors.video"
-    projector = new_projector(bundle, part, "transformer", recipe=RECIPE, hidden_dim=128, layers=2, ffn_dim=256)
+    torch.manual_seed(0)
+    projector = new_projector(bundle, part, "transformer", recipe=RECIPE, hidden_dim=112, layers=1, ffn_dim=224)
     parts = Parts(bundle, {part: projector})
-    reason, decode = Reason(ReasonConfig(template="Film this: {prompt}")), Decode(Config())
     bridge, film = OutputProject(OutputProjectConfig()), Generate(GenerateConfig())
     still, moving = drawings("3d", cache), drawings("animated", cache)
-    llm = parts.load("llm")
+    said = films(parts)
+
+    def match(step: int) -> list[dict[str, Any]]:
+        rng = random.Random(step)
+        return [{"signal": rng.choice(said)[0]} for _ in range(MATCH.batch)]
+
+    def denoise(step: int) -> list[dict[str, Any]]:
+        rng = random.Random(step)
+        chosen = [rng.choice(said) for _ in range(DENOISE.batch)]
+        return [{"signal": signal, "media": clip(scene, rng)} for signal, scene in chosen]
 
     def clip(scene: world.Scene, rng: random.Random) -> np.ndarray:
         name = world.CONCEPTS[scene.concept]
-        animated = scene.motion == "still" and name in moving
-        return scenes.clip(moving[name] if animated else still[name][None], scene, rng)
+        return scenes.clip(autoencoder.film(name, still, moving, rng), scene, rng)
 
-    def signals(step: int, size: int) -> tuple[list[dict[str, Any]], list[world.Scene], random.Random]:
-        """S_X of captions, as the frozen LLM has it when it films them."""
-        rng = random.Random(step)
-        chosen = [world.sample(rng, moving=True) for _ in range(size)]
-        asked = [
-            {"prompt": Media.load(s.caption(), "text"), "target": llm.target(s.caption(), ["video"])} for s in chosen
-        ]
-        with torch.no_grad():
-            replies = decode.run(reason.teach(asked, parts), parts)
-        return [{"signal": reply["video"]} for reply in replies], chosen, rng
+    def both(requests: Sequence[dict[str, Any]]) -> Tensor:
+        made = bridge.run(requests, parts)
+        asked = [{**condition, "media": r["media"]} for condition, r in zip(made, requests, strict=True)]
+        return film.loss(asked, parts) + bridge.loss(requests, parts)
 
-    def denoise(step: int) -> Any:
-        found, chosen, rng = signals(step, DENOISE.batch)
-        return found, [clip(scene, rng) for scene in chosen]
-
-    def both(data: tuple[list[dict[str, Any]], list[np.ndarray]]) -> Tensor:
-        found, clips = data
-        made = bridge.run(found, parts)
-        asked = [{**condition, "media": media} for condition, media in zip(made, clips, strict=True)]
-        return film.loss(asked, parts) + MATCH_WEIGHT * bridge.loss(found, parts)
-
-    _train("video_out_4", bundle, projector, lambda step: signals(step, MATCH.batch)[0],
-           lambda found: bridge.loss(found, parts), MATCH)  # fmt: skip
+    _train("video_out_4", bundle, projector, match, lambda requests: bridge.loss(requests, parts), MATCH)
     _train("video_out_45", bundle, projector, denoise, both, DENOISE)
     _save(bundle, part, projector, MATCH.steps + DENOISE.steps)
 
 
-def augment(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A picture with other brightness, contrast and colours: styles that no set has."""
-    noise = np.random.default_rng(rng.getrandbits(32))
-    gain = 1 + noise.normal(0, 0.06, 3)
-    return np.clip((pixels.astype(np.float32) - 128) * gain + 128 + noise.normal(0, 5, 3), 0, 255).astype(np.uint8)
+def films(parts: Parts) -> list[tuple[Signals, world.Scene]]:
+    """S_X of many captions, as the frozen LLM has it when it films them, and their scenes."""
+    reason, decode = Reason(ReasonConfig(template="Film this: {prompt}")), Decode(Config())
+    llm, rng = parts.load("llm"), random.Random(1)
+    said: list[tuple[Signals, world.Scene]] = []
+    while len(said) < CAPTIONS:
+        chosen = [world.sample(rng, moving=True) for _ in range(100)]
+        texts = [scene.caption() for scene in chosen]
+        asked = [{"prompt": Media("text", text), "target": llm.target(text, ["video"])} for text in texts]
+        with torch.no_grad():
+            replies = decode.run(reason.teach(asked, parts), parts)
+        said += [(reply["video"], scene) for reply, scene in zip(replies, chosen, strict=True)]
+    return said
 
 
 def _train(
@@ -171,12 +195,8 @@ def _save(bundle: Bundle, part: str, projector: Any, step: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path("build/pocket"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     bundle = write_spec(args.out)
-    torch.manual_seed(0)
     for part, train in (("input_projectors.image", train_reader), ("output_projectors.video", train_writer)):
         if not (args.out / bundle.part(part).path).exists():
             train(bundle, args.cache)

@@ -1,6 +1,6 @@
 """Text -> picture: a CLIPTextModel and a UNet2DConditionModel on latents [b, 8, 8, 8], trained together.
 
-    python -m recipes.pocket.picture --cache .pocket --out .pocket/out
+    python -m recipes.pocket.picture --cache .pocket --out build/pocket
 
 v-prediction with zero terminal SNR; the empty prompt stands for "no condition", as stock pipelines have it.
 The video UNet starts from this one, so both take their shape from `UNET`.
@@ -8,7 +8,6 @@ The video UNet starts from this one, so both take their shape from `UNET`.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import random
 import re
@@ -24,7 +23,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from recipes.pocket import autoencoder, loop, scenes, world
+from recipes.pocket import autoencoder, loop, options, scenes, world
 from recipes.pocket.sources import drawings
 
 UNET: dict[str, Any] = {
@@ -183,17 +182,20 @@ def warm_up(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, path: Path) -
 
 
 class Denoiser(nn.Module):
-    """Text encoder and UNet (2D or 3D) with their training loss; latents [b, c, h, w] or [b, c, f, h, w]."""
+    """Text encoder and UNet (2D or 3D) with their training loss; latents [b, c, h, w] or [b, c, f, h, w].
 
-    def __init__(self, unet: nn.Module, text_encoder: CLIPTextModel):
+    Times are drawn as T * u ** `tilt` with u uniform: below 1, more of them are noisy.
+    """
+
+    def __init__(self, unet: nn.Module, text_encoder: CLIPTextModel, tilt: float = 1.0):
         super().__init__()
-        self.unet, self.text_encoder = unet, text_encoder
+        self.unet, self.text_encoder, self.tilt = unet, text_encoder, tilt
         self._scheduler = build_scheduler()
 
     def loss(self, latents: Tensor, ids: Tensor) -> Tensor:
-        """MSE on v = alpha * noise - sigma * latent, at uniformly drawn times."""
+        """MSE on v = alpha * noise - sigma * latent."""
         noise = torch.randn_like(latents)
-        times = torch.randint(self._scheduler.config.num_train_timesteps, (len(latents),))
+        times = (torch.rand(len(latents)) ** self.tilt * self._scheduler.config.num_train_timesteps).long()
         noisy = self._scheduler.add_noise(latents, noise, times)
         with sdpa_kernel(SDPBackend.MATH):  # faster than flash attention on 8 to 16 tokens
             condition = self.text_encoder(ids).last_hidden_state
@@ -234,10 +236,7 @@ def load_text(out: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path(".pocket/out"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     folder = args.out / "generators/picture"
     if (folder / "unet").exists():
         return

@@ -1,13 +1,12 @@
 """Text -> video: the picture UNet inflated to a UNet3DConditionModel on latents [b, 8, 8, 8, 8] (b c f h w).
 
-    python -m recipes.pocket.video --cache .pocket --out .pocket/out
+    python -m recipes.pocket.video --cache .pocket --out build/pocket
 
 Writes `generators/video`, a folder that diffusers' TextToVideoSDPipeline loads as it is.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -19,10 +18,10 @@ import torch
 from diffusers import TextToVideoSDPipeline, UNet2DConditionModel, UNet3DConditionModel
 from torch import Tensor, nn
 
-from recipes.pocket import autoencoder, loop, picture, scenes, world
+from recipes.pocket import autoencoder, loop, options, picture, scenes, world
 from recipes.pocket.sources import FRAMES, drawings
 
-CLIPS, STEPS, BATCH = 5000, 2600, 8
+CLIPS, STEPS, BATCH = 5000, 3500, 8
 
 
 def build_unet() -> UNet3DConditionModel:
@@ -93,16 +92,14 @@ def export(model: picture.Denoiser, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path(".pocket"))
-    parser.add_argument("--out", type=Path, default=Path(".pocket/out"))
-    args = parser.parse_args()
+    args = options.parse(__doc__)
     if (args.out / "generators/video").exists():
         return
     torch.manual_seed(2)
     spatial = UNet2DConditionModel.from_pretrained(args.out / "generators/picture/unet", torch_dtype=torch.float32)
     tokenizer, text_encoder = picture.load_text(args.out)
-    model = picture.Denoiser(inflate(spatial), text_encoder.requires_grad_(False))
+    # Where things are in which frame is decided while there is much noise: train there more often.
+    model = picture.Denoiser(inflate(spatial), text_encoder.requires_grad_(False), tilt=0.5)
     todo, latents = clip_latents(args.cache, args.out)
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -113,10 +110,12 @@ def main() -> None:
     named = list(model.unet.named_parameters())
     groups: list[dict[str, Any]] = [
         {"params": [p for name, p in named if is_temporal(name)]},
-        {"params": [p for name, p in named if not is_temporal(name)], "scale": 0.4},
+        {"params": [p for name, p in named if not is_temporal(name)], "scale": 0.25},
     ]
     path = args.out / "state/video.ckpt"
-    loop.train(model, batch, lambda data: model.loss(*data), steps=STEPS, lr=6e-4, path=path, groups=groups, ema=0.998)
+    loop.train(
+        model, batch, lambda data: model.loss(*data), steps=STEPS, lr=1.2e-3, path=path, groups=groups, ema=0.998
+    )
     export(model, args.out)
 
 
