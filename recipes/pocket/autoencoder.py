@@ -22,7 +22,7 @@ from recipes.pocket.sources import drawings
 WIDTHS = (16, 32, 64, 128)
 LATENTS = 8  # channels
 NOISE = 0.1  # added to training latents, so that the decoder forgives a generator's small errors
-STEPS, SHARPEN_STEPS, BATCH = 3000, 1600, 32
+STEPS, SHARPEN_STEPS, BATCH = 3000, 900, 32
 CLIPS = 2400  # of each half of the training pictures, 8 frames a clip
 
 

@@ -51,7 +51,7 @@ class How:
 
 READ = How(steps=1500, batch=64, lr=2e-3)  # equation 2
 MATCH = How(steps=3000, batch=64, lr=1e-3)  # equation 4
-DENOISE = How(steps=400, batch=8, lr=2e-4)  # equations 4 and 5
+DENOISE = How(steps=300, batch=8, lr=2e-4)  # equations 4 and 5
 PICTURES = 24_000
 STRENGTH = replace(encoder.STRENGTH, off_ground=0.0)  # as strong as the encoder's own: styles that no set has
 CAPTIONS = 10_000
