@@ -86,7 +86,8 @@ def run(models: Models, picture: str, seed: int = 0) -> tuple[str, Any]:
     before, after = models.around
     parts = [embed(models, f"{words.bos_token}<|user|>{before}"), seen]
     parts += [embed(models, text) for text in (after, "Describe the picture.", "<|assistant|>") if text]
-    text = words.decode(reply(models, torch.cat(parts), BUDGET, models.signals, [end]), skip_special_tokens=True)
+    said = reply(models, torch.cat(parts), BUDGET, models.signals, [end])
+    text = words.decode(said, skip_special_tokens=True).strip()
 
     parts = [embed(models, part) for part in (f"{words.bos_token}<|user|>", f"Film this: {text}", "<|assistant|>")]
     prompt = torch.cat(parts)
