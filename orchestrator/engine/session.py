@@ -93,6 +93,10 @@ class NodeContext:
     def device(self) -> str:
         return self.session.device
 
+    @property
+    def watched(self) -> bool:
+        return self.session.listener is not None
+
     def load(self, part: str) -> Any:
         return self.models[part]
 

@@ -65,7 +65,7 @@ class Generate(Stage):
         def on_step(step: int, preview: Callable[[], np.ndarray]) -> None:
             from PIL.Image import fromarray
 
-            pictures = (fromarray(preview()),) if step % every == 0 else ()
+            pictures = (fromarray(preview()),) if context.watched and step % every == 0 else ()
             for i in range(len(batch)):
                 context.report(i, Progress("steps", step, total, preview=pictures if i == 0 else ()))
 

@@ -58,6 +58,10 @@ class Context(Protocol):
     def seeds(self) -> Sequence[int]:
         """One a request."""
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody sees the progress: previews are made for somebody."""
+
     def load(self, part: str) -> Any:
         """A loaded part of the bundle, e.g. `llm`, `encoders.image`, `input_projectors.image`, `generators.video`."""
 

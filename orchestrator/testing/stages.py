@@ -57,6 +57,7 @@ class StageContext:
     models: dict[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (0,)
     device: str = "cpu"
+    watched: bool = True
     progress: list[tuple[int, Progress]] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
 

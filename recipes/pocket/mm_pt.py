@@ -60,7 +60,7 @@ CAPTIONS = 10_000
 class Parts:
     """The engine's services in training (nodes.stage.Context): frozen parts loaded once, the trained one given."""
 
-    device = "cpu"
+    device, watched = "cpu", False
 
     def __init__(self, bundle: Bundle, loaded: dict[str, Any] | None = None, seeds: Sequence[int] = (0,)) -> None:
         self.bundle, self.loaded, self.seeds = bundle, loaded or {}, seeds

@@ -234,6 +234,12 @@ def test_settings_of_the_node_go_before_those_of_the_bundle(tiny_context: StageC
     assert all(p.preview for _, p in tiny_context.progress)
 
 
+def test_previews_are_made_for_somebody(tiny_context: StageContext) -> None:
+    context = replace(tiny_context, watched=False, progress=[])
+    run(Generate(GenerateConfig(steps=2)), context, condition=condition("a"))
+    assert [(p.done, p.preview) for _, p in context.progress] == [(1, ()), (2, ())]
+
+
 # --- objectives
 
 
