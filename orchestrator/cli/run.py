@@ -41,8 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-urls", action="store_true", help="fetch media inputs that are http(s) addresses")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, last")
     parser.add_argument("--quiet", action="store_true", help="no trace; only the paths of the outputs")
-    # For the pictures in README and docs: the last state of the trace, as SVG.
-    parser.add_argument("--trace-svg", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--trace-svg", type=Path, metavar="FILE", help="keep the finished trace as a picture")
 
 
 def main(args: argparse.Namespace) -> int:
