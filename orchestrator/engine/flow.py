@@ -24,7 +24,7 @@ from orchestrator.flow import arrows, yaml_io
 from orchestrator.flow.builder import FlowBuilder
 from orchestrator.flow.spec import FlowSpec, NodeSpec
 from orchestrator.flow.wiring import wire
-from orchestrator.models.bundle import Bundle
+from orchestrator.models.bundle import BUNDLE_FILE, Bundle
 from orchestrator.nodes.media import Media
 
 STORE, POOL = Store(), ModelPool()  # one of each in a process: runs share results and weights
@@ -189,7 +189,7 @@ class Flow:
         """The bundle that the flow names: one that ships, or a folder, seen from the flow's file."""
         name = self.spec.bundle
         beside = Path(self.spec.source.name).parent / name
-        return beside if self.spec.source.name and beside.is_dir() else name
+        return beside if self.spec.source.name and (beside / BUNDLE_FILE).is_file() else name
 
 
 def _node(name: str, plain: dict[str, Any]) -> NodeSpec:

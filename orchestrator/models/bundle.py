@@ -97,11 +97,11 @@ class Bundle:
         Raises: BundleError if there is none, or its `bundle.yaml` is wrong (all problems at once).
         """
         path = Path(name_or_path)
+        if not (path / BUNDLE_FILE).is_file() and str(name_or_path) in cls.known():
+            path = _shipped() / str(name_or_path)  # a folder that is no bundle does not hide one that ships
         if not path.is_dir():
-            if str(name_or_path) not in cls.known():
-                hint = nearest(str(name_or_path), cls.known())
-                raise BundleError(f"unknown bundle '{name_or_path}': neither a folder nor a bundle that ships.{hint}")
-            path = _shipped() / str(name_or_path)
+            hint = nearest(str(name_or_path), cls.known())
+            raise BundleError(f"unknown bundle '{name_or_path}': neither a folder nor a bundle that ships.{hint}")
         file = path / BUNDLE_FILE
         if not file.is_file():
             raise BundleError(f"{path} is no bundle: it has no {BUNDLE_FILE}")

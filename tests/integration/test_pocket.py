@@ -48,6 +48,13 @@ def test_flows_run(path: Path) -> None:
     assert {node.status for node in result.nodes} <= {"ran", "cached"}
 
 
+def test_a_folder_of_that_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pocket").mkdir()
+    (tmp_path / "flow.yaml").write_text((ROOT / "flows" / "image_to_text.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.open("pocket").root == Flow.load("flow.yaml").bundle.root
+
+
 def test_line_and_file_are_one_flow() -> None:
     results = [
         flow.run(image=DOG, seed=7, cache=False)
