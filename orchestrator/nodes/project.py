@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Project(Stage):
     """Project features into the LLM's embedding space: P_X = Theta_{X->T}(F_X), equation 2 of the survey.
 
-    A video's frames are projected one by one with the projector of its pictures' encoder.
+    A video's frames are projected one by one, or together by a projector that reads them so (`joins_frames`).
     """
 
     name: ClassVar[str] = "project"
@@ -35,6 +35,9 @@ class Project(Stage):
         features = [request["features"] for request in batch]
         projector = context.load(f"input_projectors.{features[0].modality}")
         frames = [f.tokens.unflatten(0, (f.frames, -1)) for f in features]  # [frames, n, d_x] each
+        if getattr(projector, "joins_frames", False):
+            rows = projector(torch.stack(frames))  # [b, n', d_llm]
+            return [{"prompts": Prompts(f.modality, row)} for f, row in zip(features, rows, strict=True)]
         projected = projector(torch.cat(frames)).split([f.frames for f in features])
         return [
             {"prompts": Prompts(f.modality, p.flatten(0, 1), frames=f.frames)}

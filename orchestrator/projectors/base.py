@@ -21,10 +21,12 @@ class Projector(nn.Module, ABC):
     `makes` says how n_out follows: `each` token becomes num_tokens, a `fixed` number of num_tokens whatever n_in is, or
     the `same` number, n_in being num_tokens. `adds_embeddings`: as an output projector it reads the hidden state plus
     the input embedding of each signal token (GILL, NExT-GPT), otherwise the state only (MiniGPT-5, MetaQuery).
+    `joins_frames`: it reads all frames of a video at once, [*, frames, n_in, in_dim], otherwise one by one.
     """
 
     makes: ClassVar[Literal["each", "fixed", "same"]] = "each"
     adds_embeddings: bool = True
+    joins_frames: bool = False
 
     def __init__(self, in_dim: int, out_dim: int, num_tokens: int, **sizes: int | Sequence[int]) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signal
 from orchestrator.nodes.project import Project
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Config, Inputs, Stage
+from orchestrator.projectors.resampler import ResamplerProjector
 from orchestrator.testing import StageContext, check_stage
 from tests import tiny
 from tests.gradients import frozen, reached, trainable
@@ -131,6 +133,17 @@ def test_frames_are_projected_one_by_one(tiny_context: StageContext) -> None:
     assert (prompts.modality, prompts.frames, tuple(prompts.tokens.shape)) == ("video", 5, (20, tiny.WIDTH))
     one = run(Project(Config()), tiny_context, features=Features("image", features.tokens[3:4]))
     torch.testing.assert_close(prompts.tokens[12:16], one.tokens)
+
+
+def test_frames_are_projected_together_by_a_projector_that_reads_them_so() -> None:
+    projector = ResamplerProjector(tiny.WIDTH, 6, num_tokens=3, layers=1, heads=2, head_dim=4, frames=5).eval()
+    features = [Features("video", randn(10, tiny.WIDTH), frames=5) for _ in range(2)]
+    context = SimpleNamespace(load=lambda part: projector)
+    with torch.no_grad():
+        made = [out["prompts"] for out in Project(Config()).run([{"features": f} for f in features], context)]
+        alone = projector(features[1].tokens.unflatten(0, (5, 2)))
+    assert [(p.frames, tuple(p.tokens.shape)) for p in made] == [(1, (3, 6))] * 2
+    torch.testing.assert_close(made[1].tokens, alone)
 
 
 # --- reason

@@ -59,8 +59,9 @@ class Understanding:
     def _empty(self, features: Features) -> list[Tensor]:
         """As many soft prompts as features become, a tensor a picture, with nothing in them."""
         projector = self.parts.load(f"input_projectors.{features.modality}")
-        each = len(features.tokens) // features.frames if getattr(projector, "makes", "fixed") == "each" else 1
-        return [torch.empty(each * projector.num_tokens, 0)] * features.frames
+        frames = 1 if getattr(projector, "joins_frames", False) else features.frames
+        each = len(features.tokens) // frames if getattr(projector, "makes", "fixed") == "each" else 1
+        return [torch.empty(each * projector.num_tokens, 0)] * frames
 
     def reason(
         self,

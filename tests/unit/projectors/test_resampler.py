@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from orchestrator.errors import UserError
-from orchestrator.projectors.resampler import ResamplerProjector
+from orchestrator.projectors.resampler import ResamplerProjector, _spread
 
 
 def small(**sizes: Any) -> ResamplerProjector:
@@ -38,6 +38,20 @@ def test_a_width_of_its_own() -> None:
     made = small(hidden_dim=8)
     assert (made.latents.shape[-1], made.config["ffn_dim"]) == (8, 32)
     assert made(torch.zeros(3, 6).double()).shape == (4, 5)
+
+
+def test_frames_together_are_told_apart_by_their_time() -> None:
+    made, x = small(frames=3), torch.randn(2, 3, 7, 6, dtype=torch.float64)
+    assert made(x).shape == (2, 4, 5)
+    assert made.config["frames"] == 3
+    assert not torch.allclose(made(x.flip(1)), made(x))
+
+
+def test_of_another_number_of_frames_the_times_are_interpolated() -> None:
+    made = small(frames=2)
+    first, last = made.times
+    torch.testing.assert_close(_spread(made.times, 3)[:, 0], torch.stack([first, (first + last) / 2, last]))
+    torch.testing.assert_close(_spread(made.times, 1)[0, 0], first)
 
 
 def test_wrong_sizes() -> None:
