@@ -96,6 +96,15 @@ class Bank:
         return Batch(_spoil(pixels, strength), self.labels[index], ground, place, small.long(), pose)
 
 
+def restyled(frames: np.ndarray, strength: Strength) -> np.ndarray:
+    """The frames of one drawing, uint8 [f, S, S, 4], all changed in colour in the same way."""
+    rows = torch.from_numpy(frames).flatten(0, 1).permute(2, 0, 1)[None].float() / 255  # 1 4 f*S S
+    made = _recolour(rows, strength)
+    made[:, :3] /= made[:, 3:].clamp(min=1e-3)  # no longer premultiplied
+    pixels = (made.clamp(0, 1) * 255).round().to(torch.uint8)[0].permute(1, 2, 0)
+    return pixels.unflatten(0, frames.shape[:2]).numpy()
+
+
 def _uniform(shape: int | tuple[int, ...], low: float, high: float) -> Tensor:
     return torch.rand(shape) * (high - low) + low
 

@@ -53,15 +53,18 @@ def pool(
         todo = [world.sample_sound(rng, concepts[(start + i) % len(concepts)]) for i in range(64)]
         waves = []
         for sound in todo:
-            note = sounds.notes(sounds.train_font(sound.concept, rng), cache).draw(
-                sound, rng, sounds.OFFSETS, own=False
-            )
-            waves.append(
-                sounds.compose(sounds.vary(note, sound.concept in world.TONELESS, rng) if varied else note, sound, rng)
-            )
+            waves.append(perform(sound, sounds.train_font(sound.concept, rng), cache, rng, varied=varied))
         parts.append(features(torch.from_numpy(np.stack(waves))))
         said += todo
     return torch.cat(parts)[:count], labels(said[:count])
+
+
+def perform(
+    sound: world.Sound, font: str, cache: Path, rng: random.Random, *, own: bool = False, varied: bool = True
+) -> np.ndarray:
+    """A sound of a font, at pitches of the trainings, float32 [samples]; `varied`: as other makers have it."""
+    note = sounds.notes(font, cache).draw(sound, rng, sounds.OFFSETS, own)
+    return sounds.compose(sounds.vary(note, sound.concept in world.TONELESS, rng) if varied else note, sound, rng)
 
 
 def test_set(cache: Path, font: str, rounds: int) -> tuple[Tensor, Tensor]:
