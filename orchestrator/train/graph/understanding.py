@@ -43,6 +43,7 @@ class Understanding:
     def script(self, samples: Sequence[Sample], features: Mapping[str, Features]) -> list[Outputs]:
         """The dialogues in tokens, with places for what will be projected. Raises InputError if the LLM cannot take
         one: it is too long with what will be there, or its template has no place for a turn."""
+        features = {key: self._together(seen) for key, seen in features.items()}
         requests: list[Inputs] = [
             {"dialogue": dialogue(sample.turns, features)}
             | ({"rejected": dialogue((*sample.turns[:-1], sample.rejected), features)} if sample.rejected else {})
@@ -59,9 +60,13 @@ class Understanding:
     def _empty(self, features: Features) -> list[Tensor]:
         """As many soft prompts as features become, a tensor a picture, with nothing in them."""
         projector = self.parts.load(f"input_projectors.{features.modality}")
-        frames = 1 if getattr(projector, "joins_frames", False) else features.frames
-        each = len(features.tokens) // frames if getattr(projector, "makes", "fixed") == "each" else 1
-        return [torch.empty(each * projector.num_tokens, 0)] * frames
+        each = len(features.tokens) // features.frames if getattr(projector, "makes", "fixed") == "each" else 1
+        return [torch.empty(each * projector.num_tokens, 0)] * features.frames
+
+    def _together(self, features: Features) -> Features:
+        """As one frame, if the projector reads all frames together."""
+        projector = self.parts.load(f"input_projectors.{features.modality}")
+        return replace(features, frames=1) if getattr(projector, "joins_frames", False) else features
 
     def reason(
         self,
