@@ -29,14 +29,14 @@ def magnitudes(waves: Tensor, window: int = WINDOW, hop: int = HOP) -> Tensor:
     """Waves [b, n] -> magnitudes of the short-time Fourier transform, [b, n / hop, window / 2 + 1]."""
     edge = (window - hop) // 2
     padded = F.pad(waves[:, None], (edge, edge), "reflect")[:, 0]
-    shape = torch.hann_window(window)
+    shape = torch.hann_window(window, device=waves.device)
     spectrum = torch.stft(padded, window, hop, window=shape, center=False, return_complex=True)
     return (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt().transpose(1, 2)
 
 
 def log_mel(waves: Tensor, window: int = WINDOW, hop: int = HOP, bands: int = BANDS) -> Tensor:
     """Waves [b, n] in [-1, 1] -> log-mel spectrograms [b, n / hop, bands]."""
-    return (magnitudes(waves, window, hop) @ _filters(window, bands)).clamp(min=FLOOR).log()
+    return (magnitudes(waves, window, hop) @ _filters(window, bands).to(waves.device)).clamp(min=FLOOR).log()
 
 
 def half_mel(waves: Tensor) -> Tensor:
