@@ -9,6 +9,7 @@ and, for the published test only, timgm6mb-soundfont). Licences: see NOTICE. Wav
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import struct
 import subprocess
@@ -110,17 +111,18 @@ def train_font(concept: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Notes:
-    """Single notes of a font: by concept, program, MIDI note and loudness, int16 [SAMPLES]."""
+    """Single notes of a font: by concept, program, MIDI note and loudness, int16 [SAMPLES]. Notes that a program does not
+    have, silent ones, are left out."""
 
     font: str
     found: dict[tuple[str, int, int, str], np.ndarray]
 
     def draw(self, sound: Sound, rng: random.Random, offsets: Sequence[int], own: bool) -> np.ndarray:
         """A random note that fits the sound; `own`: of the generator's program only."""
-        known = programs(self.font, sound.concept)
-        program = known[0] if own else rng.choice(known)
-        note = rng.choice(pitches(sound.concept, offsets)[sound.pitch])
-        return self.found[sound.concept, program, note, sound.loudness]
+        known = programs(self.font, sound.concept)[: 1 if own else None]
+        fitting = itertools.product(known, pitches(sound.concept, offsets)[sound.pitch])
+        keys = [(sound.concept, program, note, sound.loudness) for program, note in fitting]
+        return self.found[rng.choice([key for key in keys if key in self.found])]
 
 
 @once
@@ -143,7 +145,7 @@ def notes(font: str, cache: Path) -> Notes:
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, waves=np.concatenate(parts))
     with np.load(path) as file:
-        return Notes(font, dict(zip(keys, file["waves"], strict=True)))
+        return Notes(font, {key: wave for key, wave in zip(keys, file["waves"], strict=True) if wave.any()})
 
 
 def compose(note: np.ndarray, sound: Sound, rng: random.Random) -> np.ndarray:
