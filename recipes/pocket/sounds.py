@@ -111,8 +111,8 @@ def train_font(concept: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Notes:
-    """Single notes of a font: by concept, program, MIDI note and loudness, int16 [SAMPLES]. Notes that a program does not
-    have, silent ones, are left out."""
+    """Single notes of a font: by concept, program, MIDI note and loudness, int16 [SAMPLES]. Notes that a program does
+    not have, silent ones, are left out."""
 
     font: str
     found: dict[tuple[str, int, int, str], np.ndarray]
