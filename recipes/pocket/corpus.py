@@ -126,7 +126,8 @@ def request_for(modalities: Sequence[str], subject: str, rng: random.Random) -> 
     wanted = rng.sample(modalities, len(modalities))
     if len(wanted) > 1:
         if rng.random() < 0.5:
-            asked = _listed([rng.choice(wordings.VERBS_OF[m]) for m in wanted]) + f" {subject}"
+            joint = rng.choice((" ", " ", " this: "))
+            asked = _listed([rng.choice(wordings.VERBS_OF[m]) for m in wanted]) + joint + subject
         else:
             nouns = [rng.choice(NOUNS[m]) for m in wanted]
             asked = rng.choice(("make {l} of {d}", "give me {l} of {d}", "i want {l} of {d}", "show me {d} as {l}"))
