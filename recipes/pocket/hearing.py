@@ -1,6 +1,6 @@
 """What the sound encoder and the judge of sounds have in common: Whisper's features and size, and their teaching.
 
-Two soundfonts are all there is to learn from, so timbres are changed hard; pitch, level and rhythm are kept.
+Four soundfonts are all there is to learn from, so timbres are changed hard; pitch, level and rhythm are kept.
 """
 
 from __future__ import annotations

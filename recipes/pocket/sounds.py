@@ -2,8 +2,8 @@
 
     python -m recipes.pocket.sounds --cache .pocket
 
-Needs `fluidsynth` and the soundfonts (Debian: fluid-soundfont-gm, musescore-general-soundfont-small, csound-soundfont
-and, for the published test only, timgm6mb-soundfont). Licences: see NOTICE. Waveforms are 16 kHz, mono, 2.048 s.
+Needs `fluidsynth`, `npm` and the soundfonts (Debian: fluid-soundfont-gm, musescore-general-soundfont-small,
+csound-soundfont and, for the published test only, timgm6mb-soundfont). Licences: see NOTICE. Waveforms are 16 kHz, mono, 2.048 s.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recipes.pocket.sources import fetch
 from recipes.pocket.world import LOUDNESSES, PITCHES, SOUNDS, TONELESS, Sound
 
 RATE, SAMPLES = 16_000, 32_768
@@ -28,9 +29,10 @@ FONTS = {
     "fluid": "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "musescore": "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
     "csound": "/usr/share/sounds/sf2/sf_GMbank.sf2",
+    "sonivox": "@coderline/alphatab:dist/soundfont/sonivox.sf2",  # a file of an npm package
     "timgm": "/usr/share/sounds/sf2/TimGM6mb.sf2",
 }
-TRAIN_FONTS, TEST_FONT = ("fluid", "musescore", "csound"), "timgm"  # no recipe may train on the test font
+TRAIN_FONTS, TEST_FONT = ("fluid", "musescore", "csound", "sonivox"), "timgm"  # no recipe may train on the test font
 OWN_FONT = "fluid"  # the generator's style
 # the programs of a font that may be used: the others of this one are, note by note, those of the test font
 CLEAN = {"csound": frozenset({52, 56, 60, 65, 73, 14, 116, 117, 118, 122, 123, 124, 125, 126, 127})}
@@ -70,14 +72,20 @@ def _varying(value: int) -> bytes:
     return bytes(digits)
 
 
-def render(font: str, program: int, notes: Sequence[tuple[int, int]]) -> np.ndarray:
+def file_of(font: str, cache: Path) -> Path:
+    """The soundfont's file; that of a package is fetched."""
+    package, colon, file = FONTS[font].partition(":")
+    return fetch(package, cache) / file if colon else Path(package)
+
+
+def render(font: Path, program: int, notes: Sequence[tuple[int, int]]) -> np.ndarray:
     """Notes (MIDI note, velocity) of a program -> int16 [n, SAMPLES], from where each is first heard, at full scale."""
     with tempfile.TemporaryDirectory() as folder:
         song, raw = Path(folder, "song.mid"), Path(folder, "song.raw")
         song.write_bytes(midi(program, notes))
         options = ["-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(RENDER_RATE)]
         formats = ["-T", "raw", "-O", "s16", "-E", "little", "-F", str(raw)]
-        subprocess.run(["fluidsynth", *options, *formats, FONTS[font], str(song)], check=True, capture_output=True)
+        subprocess.run(["fluidsynth", *options, *formats, str(font), str(song)], check=True, capture_output=True)
         wave = np.fromfile(raw, "<i2").reshape(-1, 2).mean(1)
     slot, keep = round(SLOT * RENDER_RATE), round(SLOT * RATE)
     wave = np.pad(wave, (0, max(0, slot * len(notes) - len(wave))))[: slot * len(notes)].reshape(-1, slot)
@@ -139,13 +147,13 @@ def notes(font: str, cache: Path) -> Notes:
         for loudness in LOUDNESSES
     ]
     if not path.exists():
-        parts = []
+        parts, file = [], file_of(font, cache)
         for program in dict.fromkeys(key[1] for key in keys):
-            parts.append(render(font, program, [(k[2], VELOCITIES[k[3]]) for k in keys if k[1] == program]))
+            parts.append(render(file, program, [(k[2], VELOCITIES[k[3]]) for k in keys if k[1] == program]))
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, waves=np.concatenate(parts))
-    with np.load(path) as file:
-        return Notes(font, {key: wave for key, wave in zip(keys, file["waves"], strict=True) if wave.any()})
+    with np.load(path) as kept:
+        return Notes(font, {key: wave for key, wave in zip(keys, kept["waves"], strict=True) if wave.any()})
 
 
 def compose(note: np.ndarray, sound: Sound, rng: random.Random) -> np.ndarray:
