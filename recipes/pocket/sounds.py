@@ -3,7 +3,8 @@
     python -m recipes.pocket.sounds --cache .pocket
 
 Needs `fluidsynth`, `npm` and the soundfonts (Debian: fluid-soundfont-gm, musescore-general-soundfont-small,
-csound-soundfont and, for the published test only, timgm6mb-soundfont). Licences: see NOTICE. Waveforms are 16 kHz, mono, 2.048 s.
+csound-soundfont and, for the published test only, timgm6mb-soundfont). Licences: see NOTICE. Waveforms are 16 kHz,
+mono, 2.048 s.
 """
 
 from __future__ import annotations
