@@ -1,11 +1,12 @@
 """Equation 5, L_X-gen: how well a frozen denoiser finds what the scheduler of its pipeline says it predicts.
 
 Shapes: latents z and noise n [B, C, ...], steps t [B]. With a = alphas_cumprod[t], the noisy latents are
-sqrt(a) z + sqrt(1 - a) n, and of a flow (1 - s) z + s n.
+sqrt(a) z + sqrt(1 - a) n, of a flow (1 - s) z + s n, and of EDM (z + s n) / sqrt(s^2 + sigma_data^2).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,8 @@ def noised(scheduler: Any, latents: Tensor, noise: Tensor, steps: Tensor, snr_ga
     if is_flow(scheduler):
         return _flow(scheduler, latents, noise, steps)
     kind = scheduler.config.get("prediction_type", "epsilon")
+    if hasattr(scheduler, "precondition_outputs") and kind in ("epsilon", "v_prediction"):
+        return _edm(scheduler, latents, noise, steps, snr_gamma)
     if kind not in PREDICTIONS or not hasattr(scheduler, "alphas_cumprod"):
         known = f"{', '.join(PREDICTIONS)} or a flow"
         what = f"{type(scheduler).__name__} with prediction_type '{kind}'"
@@ -91,3 +94,19 @@ def _flow(scheduler: Any, latents: Tensor, noise: Tensor, steps: Tensor) -> Nois
     s = sigma.view(-1, *[1] * (latents.ndim - 1))
     times = sigma * config.num_train_timesteps
     return Noised((1 - s) * latents + s * noise, times, noise - latents, torch.ones_like(sigma))
+
+
+def _edm(scheduler: Any, latents: Tensor, noise: Tensor, steps: Tensor, snr_gamma: float | None) -> Noised:
+    """The noise s is uniform in the angle arctan(s / sigma_data), as in training by v (arXiv 2202.00512); the target is
+    what the scheduler turns into z (arXiv 2206.00364), which is v or -v, and weighs as that."""
+    config = scheduler.config
+    least, most = (math.atan(s / config.sigma_data) for s in (config.sigma_min, config.sigma_max))
+    share = (steps.to(latents) + 0.5) / config.num_train_timesteps
+    sigma = config.sigma_data * torch.tan(least + share * (most - least))  # [B]
+    s = sigma.view(-1, *[1] * (latents.ndim - 1))
+    noisy = latents + s * noise
+    kept = scheduler.precondition_outputs(noisy, torch.zeros_like(noisy), s)
+    target = (latents - kept) / scheduler.precondition_outputs(torch.zeros_like(noisy), torch.ones_like(noisy), s)
+    snr = (config.sigma_data / sigma).square()
+    weight = torch.ones_like(snr) if snr_gamma is None else PREDICTIONS["v_prediction"].weight(snr, snr_gamma)
+    return Noised(scheduler.precondition_inputs(noisy, s), scheduler.precondition_noise(sigma), target, weight)

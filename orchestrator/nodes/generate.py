@@ -94,7 +94,9 @@ class Generate(Stage):
         generator: Generator = context.load(f"generators.{conditions[0].modality}")
         items = [item for condition in conditions for item in condition.items]
         latents = [latent for request in batch for latent in request["latents"]]
-        loss = generator.denoise(items, latents, _seeds(conditions, context.seeds), **objectives["x_gen"])
+        loss = generator.denoise(
+            items, latents, _seeds(conditions, context.seeds), settings=self._settings(), **objectives["x_gen"]
+        )
         return Learned(outputs, {"x_gen": loss}, {"x_gen": len(items)})
 
     def targets(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
@@ -114,10 +116,11 @@ class Generate(Stage):
 def _seeds(conditions: Sequence[Condition], seeds: Sequence[int]) -> list[int]:
     """One a signal: the request's own for its first, for the others a hash of it and their index, so that they coincide
     with no neighbour's."""
-    return [_seed(s, i) for c, s in zip(conditions, seeds, strict=True) for i in range(len(c.items))]
+    return [seed_at(s, i) for c, s in zip(conditions, seeds, strict=True) for i in range(len(c.items))]
 
 
-def _seed(seed: int, index: int) -> int:
+def seed_at(seed: int, index: int) -> int:
+    """The seed of a request's medium number `index`."""
     digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
     return int.from_bytes(digest[:8]) if index else seed
 

@@ -10,7 +10,7 @@ import torch
 from orchestrator.errors import InputError, UserError
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.encode import Encode, EncodeConfig
-from orchestrator.nodes.generate import _seed
+from orchestrator.nodes.generate import seed_at
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.output_project import _distance as distance
 from orchestrator.nodes.ports import Condition, Signals
@@ -128,7 +128,7 @@ def test_equation_5_trains_the_output_projector(modality: str, context: StageCon
 
     items = [item for request in batch for item in request["condition"].items]
     rows = [z for request in batch for z in request["latents"]]
-    by_hand = context.load(f"generators.{modality}").denoise(items, rows, [5, _seed(5, 1), 6], 5.0)
+    by_hand = context.load(f"generators.{modality}").denoise(items, rows, [5, seed_at(5, 1), 6], 5.0)
     torch.testing.assert_close(learned.losses["x_gen"], by_hand)
     weighed = stage.learn(batch, lent, {"x_gen": {"snr_gamma": 1e-3}}).losses["x_gen"]
     assert not torch.allclose(weighed, by_hand)

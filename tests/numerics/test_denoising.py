@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    EDMDPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 from torch import Tensor
 
 from orchestrator.errors import BundleError
@@ -195,6 +202,22 @@ def test_flows_of_other_schedulers() -> None:
     torch.testing.assert_close(made.times, torch.tensor([750.0, 1000.0]))
     torch.testing.assert_close(made.latents, torch.stack([0.25 * z[0] + 0.75 * n[0], n[1]]))
     assert torch.equal(made.weight, torch.ones(2))
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("v_prediction", 1), ("epsilon", -1)])
+def test_edm_is_v_at_a_noise_of_any_size(kind: str, sign: int) -> None:
+    """What the scheduler makes of the target is the clean latents; StableAudio's, with sigma_data 1, is v itself."""
+    scheduler = EDMDPMSolverMultistepScheduler(sigma_min=0.3, sigma_max=500.0, sigma_data=1.0, prediction_type=kind)
+    z, n, steps = torch.randn(3, 4, 8), torch.randn(3, 4, 8), torch.tensor([0, 500, 900])
+    made = noised(scheduler, z, n, steps, 5.0)
+    low, high = math.atan(0.3), math.atan(500)
+    angle = (low + (steps + 0.5) / 1000 * (high - low)).view(-1, 1, 1)
+    torch.testing.assert_close(made.latents, angle.cos() * z + angle.sin() * n, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made.target, sign * (angle.cos() * n - angle.sin() * z), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made.times, 0.25 * angle.tan().log().flatten())
+    snr = angle.tan().flatten() ** -2
+    torch.testing.assert_close(made.weight, snr.clamp(max=5) / (snr + 1))
+    assert noised(scheduler, z, n, steps, None).weight.tolist() == [1, 1, 1]
 
 
 def test_steps_without_signal_have_a_finite_weight() -> None:
