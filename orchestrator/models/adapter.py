@@ -7,6 +7,7 @@ into the LLM when a bundle that names it is loaded: running is as fast as withou
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import BundleError, UserError, nearest
 from orchestrator.models import adapter_file
+from orchestrator.models.rows import ADDED
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,6 +54,7 @@ class Adapter:
         from peft import get_peft_model
 
         self.rows, self.tokens = rows, sorted(llm.signals.where)
+        self.added: dict[str, int] = getattr(llm.model.config, ADDED, {}) if rows else {}
         self._norm = _other_norm(llm.model, self.tokens) if rows else None
         with _peft():
             config = _config(llm, lora, self.tokens if rows else [])
@@ -71,6 +74,8 @@ class Adapter:
         with _peft():
             self.wrapped.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        if self.added:
+            (folder / adapter_file.TOKENS).write_text(json.dumps(self.added))
 
     def load(self, folder: Path) -> None:
         """Put saved weights back. Raises BundleError if they are of another adapter."""
@@ -116,6 +121,10 @@ def tune(
         raise UserError("all weights of the LLM train (llm), so llm.lora and llm.signals can't: name one or the other")
     if llm.adapter is not None:
         raise UserError(f"the LLM '{llm.id}' already has an adapter that trains")
+    if whole and getattr(llm.model, "quantization_method", None):
+        raise UserError(
+            f"all weights of the LLM '{llm.id}' can't train while they are quantized: train llm.lora instead"
+        )
     if whole:
         llm.model.requires_grad_(True)
         return {"llm": list(llm.model.parameters())}
@@ -188,22 +197,27 @@ def _config(llm: LanguageModel, lora: LoraOptions | None, tokens: list[int]) -> 
     where = [names[layer] for layer in layers[: 1 if tied else 2]]
     if lora is None:
         return TrainableTokensConfig(token_indices=tokens, target_modules=where, task_type="CAUSAL_LM")
-    _check_targets(llm, lora)
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
+        fan_in_fan_out=_check_targets(llm, lora),
         trainable_token_indices=dict.fromkeys(where, tokens) if tokens else None,
         task_type="CAUSAL_LM",
     )
 
 
-def _check_targets(llm: LanguageModel, lora: LoraOptions) -> None:
-    linear = {name.rpartition(".")[2] for name, m in llm.model.named_modules() if isinstance(m, torch.nn.Linear)}
+def _check_targets(llm: LanguageModel, lora: LoraOptions) -> bool:
+    """Whether their weights are [in, out], as GPT-2's. Raises UserError for layers that the LLM does not have."""
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = (torch.nn.Linear, Conv1D)
+    linear = {name.rpartition(".")[2]: m for name, m in llm.model.named_modules() if isinstance(m, kinds)}
     if unknown := [target for target in lora.targets if target not in linear]:
         told = "; ".join(f"'{target}'{nearest(target, linear)}" for target in unknown)
         raise UserError(f"llm.lora: the LLM '{llm.id}' has no linear layer named {told}")
+    return any(isinstance(linear[target], Conv1D) for target in lora.targets)
 
 
 def _others(weight: Tensor, tokens: list[int]) -> Tensor:

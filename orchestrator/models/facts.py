@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import BundleError, nearest
 
 Where = tuple[str, ...]  # keys that lead to a value of a config
+Size = int | Where | list[int | Where]
+CHECKER = ("safety_checker", "feature_extractor")
+CONFIGS = ("config.json", "tokenizer_config.json")  # a part of a pipeline has one of them
 
-# where the width of F_X stands, by the encoder's model_type
-ENCODER_WIDTH: dict[str, Where] = {
-    "resnet": ("hidden_sizes", "-1"),
-    "clip_vision_model": ("hidden_size",),
-    "clip": ("vision_config", "hidden_size"),
-    "whisper": ("d_model",),
-    "audio-spectrogram-transformer": ("hidden_size",),
-}
+# the width of an LLM's embeddings and states by the first of these: OPT may project them, GPT-2 and MPT have own names
+LLM_WIDTH = ("word_embed_proj_dim", "hidden_size", "n_embd", "d_model")
 
-# H_X by the pipeline's class: the keyword that an output projector makes, and where its length L and width d stand:
-# the part of the pipeline, then keys of its config. A single vector has L = 1. What else a pipeline takes (the states
-# that AudioLDM 2 has of T5) the generator fills with its own encoding of an empty caption.
-CONDITION: dict[str, dict[str, tuple[int | Where, Where]]] = {
-    "StableDiffusionPipeline": {
-        "prompt_embeds": (("text_encoder", "max_position_embeddings"), ("text_encoder", "hidden_size"))
+# H_X by the pipeline's class: the keyword that an output projector makes, and where its length L and width d stand: the
+# part of the pipeline, then keys of its config; lengths in a list are added. A single vector has L = 1. What else a
+# pipeline takes (the states that AudioLDM 2 has of T5, pooled vectors) the generator fills with its own encoding of an
+# empty caption.
+_CLIP: Where = ("text_encoder", "max_position_embeddings")
+_CLIP_STATES: tuple[Size, Size] = (_CLIP, ("text_encoder", "hidden_size"))
+_JOINT: Where = ("transformer", "joint_attention_dim")
+CONDITION: dict[str, dict[str, tuple[Size, Size]]] = {
+    "StableDiffusionPipeline": {"prompt_embeds": _CLIP_STATES},
+    "StableDiffusionXLPipeline": {
+        "prompt_embeds": (("text_encoder_2", "max_position_embeddings"), ("unet", "cross_attention_dim"))
     },
-    "TextToVideoSDPipeline": {
-        "prompt_embeds": (("text_encoder", "max_position_embeddings"), ("text_encoder", "hidden_size"))
-    },
+    "StableDiffusion3Pipeline": {"prompt_embeds": ([_CLIP, 256], _JOINT)},
+    "FluxPipeline": {"prompt_embeds": (512, _JOINT)},
+    "TextToVideoSDPipeline": {"prompt_embeds": _CLIP_STATES},
+    "WanPipeline": {"prompt_embeds": (512, ("transformer", "text_dim"))},
+    "LTXPipeline": {"prompt_embeds": (128, ("transformer", "caption_channels"))},
+    "CogVideoXPipeline": {"prompt_embeds": (("transformer", "max_text_seq_length"), ("transformer", "text_embed_dim"))},
     "AudioLDMPipeline": {"prompt_embeds": (1, ("text_encoder", "projection_dim"))},
     "AudioLDM2Pipeline": {
         "generated_prompt_embeds": (("language_model", "max_new_tokens"), ("language_model", "n_embd"))
+    },
+    "StableAudioPipeline": {
+        "prompt_embeds": (("tokenizer", "model_max_length"), ("projection_model", "text_encoder_dim"))
     },
 }
 
@@ -55,21 +64,14 @@ def model_type(folder: Path) -> str:
     return str(read(folder / "config.json").get("model_type", ""))
 
 
-def encoder_dim(folder: Path) -> int:
-    """Width of the encoder's tokens."""
-    kind = model_type(folder)
-    if kind not in ENCODER_WIDTH:
-        raise BundleError(f"{folder}: no encoder of type '{kind}' is known.{nearest(kind, ENCODER_WIDTH)}")
-    return _number(folder, ENCODER_WIDTH[kind])
-
-
 def llm_dim(folder: Path) -> int:
     """Width of the LLM's embeddings."""
     config = read(folder / "config.json")
-    width = config.get("text_config", config).get("hidden_size")
-    if width is None:
-        raise BundleError(f"{folder / 'config.json'} names no hidden_size")
-    return int(width)
+    config = config.get("text_config", config)
+    found = next((key for key in LLM_WIDTH if config.get(key) is not None), None)
+    if found is None:
+        raise BundleError(f"{folder / 'config.json'} names none of {', '.join(LLM_WIDTH)}, the width of an LLM")
+    return int(config[found])
 
 
 def condition(folder: Path) -> dict[str, tuple[int, int]]:
@@ -87,8 +89,27 @@ def pipeline_class(folder: Path) -> str:
 
 def pipeline_models(folder: Path) -> dict[str, tuple[str, str]]:
     """The parts of a generator that have weights: name -> (library, class)."""
-    parts = {name: entry for name, entry in read(folder / "model_index.json").items() if isinstance(entry, list)}
-    return {name: (entry[0], entry[1]) for name, entry in parts.items() if any((folder / name).glob("*.safetensors"))}
+    index = read(folder / "model_index.json")
+    parts = {name: index[name] for name in components(index)}
+    found = {name for name in parts if any(map(is_weights, folder.glob(f"{name}/*")))}
+    return {name: (entry[0], entry[1]) for name, entry in parts.items() if name in found}
+
+
+def components(index: Mapping[str, Any]) -> list[str]:
+    """The components of a pipeline that it is loaded with: not those of null, nor Stable Diffusion's safety checker
+    (1.2 GB that no condition goes through) with its feature extractor."""
+    parts = (name for name, entry in index.items() if isinstance(entry, list) and any(entry))
+    return [name for name in parts if name not in left_out(index)]
+
+
+def left_out(index: Mapping[str, Any]) -> dict[str, None]:
+    """What a pipeline is loaded without, as arguments of its `from_pretrained`."""
+    return {name: None for name in CHECKER if name in index} if CHECKER[0] in index else {}
+
+
+def is_weights(file: Path) -> bool:
+    """Whether a file of a checkpoint holds weights: safetensors, or pickles."""
+    return file.suffix in (".safetensors", ".bin")
 
 
 def kind(folder: Path) -> str:
@@ -106,16 +127,22 @@ def kind(folder: Path) -> str:
     )
 
 
-def _size(folder: Path, where: int | Where) -> int:
-    return where if isinstance(where, int) else _number(folder / where[0], where[1:])
+def _size(folder: Path, where: Size) -> int:
+    if isinstance(where, list):
+        return sum(_size(folder, part) for part in where)
+    return where if isinstance(where, int) else number(folder / where[0], where[1:])
 
 
-def _number(folder: Path, keys: Where) -> int:
-    """A whole number in a checkpoint's config. Raises BundleError if it is not there."""
-    value: Any = read(folder / "config.json")
+def number(folder: Path, keys: Where, default: int | None = None) -> int:
+    """A whole number in the config of a model or tokenizer. Raises BundleError if it is not there and there is no
+    `default`."""
+    file = next((f for name in CONFIGS if (f := folder / name).is_file()), folder / CONFIGS[0])
+    value: Any = read(file)
     for key in keys:
         try:
             value = value[int(key)] if isinstance(value, list) else value[key]
         except (KeyError, IndexError):
-            raise BundleError(f"{folder / 'config.json'} names no {'.'.join(keys)}") from None
+            if default is not None:
+                return default
+            raise BundleError(f"{file} names no {'.'.join(keys)}") from None
     return int(value)

@@ -6,25 +6,40 @@ width.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList, StoppingCriteria
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteria,
+)
 
-from orchestrator.errors import InputError
-from orchestrator.models import packing, pretrained
+from orchestrator.errors import BundleError, InputError
+from orchestrator.models import facts, packing, pretrained, quantize
 from orchestrator.models.adapter import Adapter, merge
+from orchestrator.models.adapter_file import check_tokens
 from orchestrator.models.dialogue import Chat, Dialogue, Segment, Turn
 from orchestrator.models.grammar import SignalGrammar
-from orchestrator.models.signals import SignalTokens
+from orchestrator.models.rows import give_rows
+from orchestrator.models.signals import SignalTokens, add_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.models.bundle import Bundle, BundleSpec
+
+CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")  # what configs call it
+UNLIMITED = 2**31
 
 
 class LanguageModel:
@@ -45,24 +60,31 @@ class LanguageModel:
         self.model, self.tokenizer = model, tokenizer
         self.id = id or bundle.llm.id or f"{bundle.name}/{bundle.llm.path}"
         self.signals = SignalTokens.of(bundle.signals, tokenizer)
-        config = model.config.get_text_config()
-        self.dim: int = config.hidden_size
-        self.context: int = config.max_position_embeddings
-        ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
-        self.ends: list[int] = ends if isinstance(ends, list) else [ends]
+        self.dim: int = model.get_input_embeddings().weight.shape[-1]  # OPT's states may be wider within
+        self.context: int = _context(model.config.get_text_config(), tokenizer)
+        self.ends: list[int] = _ends(model.generation_config, tokenizer)
         self.chat = Chat(tokenizer, chat, bundle.llm.media, self.signals, self.ends)
 
     @classmethod
     def load(cls, bundle: Bundle, device: str, dtype: torch.dtype) -> LanguageModel:
-        """Load a bundle's transformers checkpoint, and merge its adapters into it."""
+        """Load a bundle's transformers checkpoint, with rows for signal tokens that it lacks, and merge its adapters.
+
+        Raises BundleError for a model that does not take embeddings, or cannot be quantized here, before it is read.
+        """
         from orchestrator.prompts.chats import chat_template
 
         folder, spec = bundle.path("llm"), bundle.spec
-        model = pretrained.load(AutoModelForCausalLM, folder, dtype).to(device).eval()
-        for trained in bundle.adapters:
-            merge(model, trained)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        _check_takes_embeddings(folder)
+        options = quantize.options(spec.llm.quantize, device, dtype)
         chat = chat_template(spec.llm.chat) if spec.llm.chat else None
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **pretrained.trusted(spec.llm))
+        added = add_tokens(spec.signals, tokenizer)
+        model = pretrained.load(AutoModelForCausalLM, folder, dtype, spec=spec.llm, **options)
+        give_rows(model, added)
+        model = model.eval() if options else model.to(device).eval()  # bitsandbytes has put it there
+        for trained in bundle.adapters:
+            check_tokens(trained, tokenizer)
+            merge(model, trained)
         return cls(model.requires_grad_(False), tokenizer, spec, chat, bundle.id("llm"))
 
     # --- in: dialogues to embeddings
@@ -119,6 +141,8 @@ class LanguageModel:
             do_sample=temperature > 0,
             temperature=temperature or None,
             top_k=0 if temperature else None,  # transformers' default would keep 50
+            top_p=1.0 if temperature else None,  # the flow says how it is sampled, not the checkpoint
+            repetition_penalty=1.0,
             eos_token_id=self.ends,
             pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.ends[0],
         )
@@ -175,6 +199,37 @@ class LanguageModel:
                 f"the prompt has {longest} tokens and the reply may have {new} (max_new_tokens), together more than "
                 f"the {self.context} of this LLM's context; shorten the text by {longest + new - self.context} tokens"
             )
+
+
+def _check_takes_embeddings(folder: Path) -> None:
+    """Raises BundleError for a class that takes token ids only, or needs them beside the embeddings."""
+    kind = facts.model_type(folder)
+    try:
+        config = CONFIG_MAPPING[kind].from_pretrained(folder, local_files_only=True) if kind in CONFIG_MAPPING else None
+    except pretrained.UNREADABLE as error:
+        raise BundleError(f"{folder / 'config.json'} is no config of '{kind}': {error}") from error
+    model = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if config is None or model is None:
+        return  # code of the checkpoint's own, or no causal LM, which transformers tells
+    by_layer = getattr(config.get_text_config(), "hidden_size_per_layer_input", 0)  # Gemma 3n: more embeddings inside
+    if "inputs_embeds" not in inspect.signature(model.forward).parameters or by_layer:
+        raise BundleError(
+            f"{folder}: {model.__name__} needs token ids, but soft prompts come as embeddings; choose an LLM whose "
+            "forward takes inputs_embeds"
+        )
+
+
+def _context(config: Any, tokenizer: Any) -> int:
+    """How many tokens it can read; a recurrent model, or one whose positions have no table, may have no limit."""
+    found = next((size for name in CONTEXT if (size := getattr(config, name, None))), None)
+    return int(found or min(tokenizer.model_max_length, UNLIMITED))
+
+
+def _ends(generation: Any, tokenizer: Any) -> list[int]:
+    found = generation.eos_token_id if generation.eos_token_id is not None else tokenizer.eos_token_id
+    if found is None:
+        raise BundleError("the LLM has no token that ends a reply; write `eos_token_id` in its generation_config.json")
+    return list(found) if isinstance(found, list) else [found]
 
 
 class _Watch(StoppingCriteria):

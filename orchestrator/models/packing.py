@@ -77,7 +77,7 @@ def keeps_apart(model: Any) -> bool:
     decoder = model.get_decoder()
     if "position_ids" not in inspect.signature(decoder.forward).parameters:
         return False
-    dim, dice = model.config.get_text_config().hidden_size, torch.Generator().manual_seed(0)
+    dim, dice = model.get_input_embeddings().weight.shape[-1], torch.Generator().manual_seed(0)
     first, second = (torch.randn(n, dim, generator=dice).to(model.device, model.dtype) for n in (3, 4))
     modes = [(module, module.training) for module in decoder.modules()]
     decoder.eval()  # no dropout

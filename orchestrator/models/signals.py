@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Call:
-    """In a dialogue's turn of the assistant: the signal tokens of a modality stand here."""
-
-    modality: str
-
-
-@dataclass(frozen=True)
 class Span:
     """One signal within a reply: tokens `start` to `stop` of its ids; `place` is its offset in the reply's text."""
 
@@ -32,6 +25,20 @@ class Span:
     stop: int
     place: int
     caption: str
+
+
+def token_names(specs: Mapping[str, SignalSpec]) -> dict[str, list[str]]:
+    """The names of each modality's tokens, in order."""
+    return {modality: [spec.token.format(i) for i in range(spec.count)] for modality, spec in specs.items()}
+
+
+def add_tokens(specs: Mapping[str, SignalSpec], tokenizer: Any) -> dict[str, int]:
+    """Add the signal tokens that a tokenizer lacks, in the order of the bundle: name -> id of these."""
+    vocabulary = tokenizer.get_vocab()
+    missing = [name for names in token_names(specs).values() for name in names if name not in vocabulary]
+    if missing:
+        tokenizer.add_special_tokens({"additional_special_tokens": missing}, replace_extra_special_tokens=False)
+    return {name: tokenizer.convert_tokens_to_ids(name) for name in missing}
 
 
 class SignalTokens:
@@ -45,7 +52,7 @@ class SignalTokens:
     @classmethod
     def of(cls, specs: Mapping[str, SignalSpec], tokenizer: Any) -> SignalTokens:
         """Look the tokens up. Raises BundleError naming those that the tokenizer does not have."""
-        names = {m: [spec.token.format(i) for i in range(spec.count)] for m, spec in specs.items()}
+        names = token_names(specs)
         vocabulary = tokenizer.get_vocab()
         missing = [name for tokens in names.values() for name in tokens if name not in vocabulary]
         if missing:

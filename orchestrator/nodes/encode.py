@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class EncodeConfig(Config):
     """How media are read before they are encoded."""
 
-    frames: int = Field(5, ge=1, le=64, description="Frames sampled uniformly from a video, encoded as pictures.")
+    frames: int = Field(5, ge=1, le=64, description="Frames an image encoder sees of a video, sampled uniformly.")
 
 
 class Encode(Stage):
     """Turn media into features with the bundle's encoder: F_X = ME_X(I_X), equation 1 of the survey.
 
-    A video is `frames` pictures, sampled uniformly, each encoded by the image encoder (survey, section 2.1).
+    A video is `frames` pictures, sampled uniformly, each encoded by the image encoder (survey, section 2.1); an encoder
+    of videos reads it as one, in as many frames as it was trained on.
     """
 
     name: ClassVar[str] = "encode"
@@ -39,25 +40,24 @@ class Encode(Stage):
         return (f"encoders.{types['media'].modality}",)
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
-        """Encode all media of one modality in one forward."""
+        """Encode all media of one modality in one forward, where their sizes allow it."""
+        import torch
+
         modality = batch[0]["media"].modality
         encoder = context.load(f"encoders.{modality}")
-        views = [self._views(request["media"]) for request in batch]
-        tokens = encoder([view for media in views for view in media])  # [all views, n, d_x]
+        views = [VIEWS[modality](encoder, request["media"], self.config.frames) for request in batch]
+        tokens = encoder([view for media in views for view in media])  # [n, d_x] of each view
         out, start = [], 0
         for media in views:
-            part = tokens[start : start + len(media)]
-            out.append({"features": Features(modality, part.flatten(0, 1), frames=len(media))})
+            part = torch.cat(tokens[start : start + len(media)])
+            out.append({"features": Features(modality, part, frames=len(media))})
             start += len(media)
         return out
 
-    def _views(self, media: Media) -> list[Any]:
-        """What the encoder sees of one medium: a picture, a sound, or the sampled frames of a video."""
-        return VIEWS[media.modality](media, self.config.frames)
 
-
-VIEWS = {
-    "image": lambda media, _: [media.image],
-    "audio": lambda media, _: [media.audio],
-    "video": lambda media, frames: list(media.video.sample(frames)),
+# what the encoder sees of one medium: a picture, a sound; of a video its sampled frames, or all of it
+VIEWS: dict[str, Callable[[Any, Media, int], list[Any]]] = {
+    "image": lambda encoder, media, frames: [media.image],
+    "audio": lambda encoder, media, frames: [media.audio],
+    "video": lambda encoder, media, frames: encoder.views(media.video, frames),
 }

@@ -12,6 +12,8 @@ from orchestrator.nodes.stage import Context, Inputs, Learned, Outputs, Stage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from orchestrator.models.bundle import Bundle
+
 
 class Project(Stage):
     """Project features into the LLM's embedding space: P_X = Theta_{X->T}(F_X), equation 2 of the survey.
@@ -27,6 +29,14 @@ class Project(Stage):
 
     def parts(self, types: Mapping[str, PortType]) -> tuple[str, ...]:
         return (f"input_projectors.{types['features'].modality}",)
+
+    def misfits(self, bundle: Bundle) -> list[str]:
+        if bundle.remote:
+            return [
+                f"the LLM of bundle '{bundle.name}' is remote: it takes text, no soft prompts; leave this node and the "
+                "`media` of reason out (`text -> image`), or name an LLM that runs here"
+            ]
+        return []
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
         """Project all features of one modality in one forward."""
