@@ -1,7 +1,7 @@
 """A bundle: a folder that names one MM-LLM.
 
-`bundle.yaml` names the LLM, the encoders, the projectors, the signal tokens and the generators, each by a path within
-the folder (weights are safetensors in the layout of transformers and diffusers). Opening a bundle reads small files
+`bundle.yaml` names the LLM, the encoders, the projectors, the signal tokens and the generators, and where each is (see
+`bundle_spec`; weights are safetensors in the layout of transformers and diffusers). Opening a bundle reads small files
 only; `verify` reads everything. `base:` makes it a derived one (see `derive`). No torch here.
 """
 
@@ -12,79 +12,30 @@ import os
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.errors import BundleError, nearest
-from orchestrator.models import derive, facts, weights
+from orchestrator.models import checkpoint, derive, facts, places, weights
+from orchestrator.models.bundle_spec import BundleSpec, EncoderSpec, LlmSpec, Place, SignalSpec
+
+__all__ = [
+    "BUNDLE_FILE",
+    "GROUPS",
+    "SUMS_FILE",
+    "Bundle",
+    "BundleSpec",
+    "EncoderSpec",
+    "LlmSpec",
+    "SignalSpec",
+]
 
 BUNDLE_FILE = "bundle.yaml"
 SUMS_FILE = "SHA256SUMS"
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LlmSpec(_Spec):
-    """The LLM and how it is spoken to."""
-
-    path: str
-    id: str = Field("", description="What projectors know it by; default: bundle name/path.")
-    chat: str = Field("", description="A chat template of prompts/chat; default: the tokenizer's own.")
-    media: dict[str, str] = Field({}, description="Text around P_X, e.g. {image: '<image>{}</image>'}.")
-    adapter: str = Field("", description="A PEFT adapter (LoRA, token rows), merged into the LLM when it is loaded.")
-
-
-class EncoderSpec(_Spec):
-    """An encoder, and which of its outputs are F_X."""
-
-    path: str
-    id: str = ""
-    select: Literal["pooled", "patches", "all"] = Field("pooled", description="One vector, the patch tokens, or all.")
-    layer: int = Field(-1, description="Which hidden layer the tokens come from; LLaVA takes -2.")
-
-
-class ProjectorSpec(_Spec):
-    """A projector: `projector.json` (manifest) and `model.safetensors`."""
-
-    path: str
-
-
-class GeneratorSpec(_Spec):
-    """A generator, and its settings where a flow gives none: steps, guidance, negative; width, height, frames, fps;
-    seconds, peak (how loud the sounds were that it learnt from; 0: as they are)."""
-
-    path: str
-    id: str = ""
-    settings: dict[str, int | float | str] = {}
-
-
-class SignalSpec(_Spec):
-    """The signal tokens of a modality: `count` tokens named `token` with `{}` for the index."""
-
-    count: int = Field(ge=1)
-    token: str = Field(pattern=r"^[^{}]*\{\}[^{}]*$", description="With {} for the index, e.g. '[VID{}]'.")
-
-
-class BundleSpec(_Spec):
-    """The content of `bundle.yaml`."""
-
-    name: str
-    base: str = Field("", description="A bundle, by name or path from here, that has the parts not named here.")
-    doc: str = ""
-    licence: str = ""
-    llm: LlmSpec
-    encoders: dict[str, EncoderSpec] = {}
-    input_projectors: dict[str, ProjectorSpec] = {}
-    output_projectors: dict[str, ProjectorSpec] = {}
-    generators: dict[str, GeneratorSpec] = {}
-    signals: dict[str, SignalSpec] = {}
-
-
-SETTINGS_FILES = ("*.json", "*.txt", "*.jinja")  # configs, vocabularies and merges, chat templates
 GROUPS = ("encoders", "input_projectors", "output_projectors", "generators")
 
 
@@ -130,8 +81,7 @@ class Bundle:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise BundleError(f"{file}: not valid YAML: {error}") from None
         except ValidationError as error:
-            lines = [f"{file}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise BundleError("\n".join(lines)) from None
+            raise BundleError("\n".join(f"{file}: {told}" for told in misfits(error))) from None
 
     @classmethod
     def _base(cls, path: Path, base: Any, derived: tuple[Path, ...]) -> Bundle:
@@ -163,9 +113,18 @@ class Bundle:
         group, _, modality = part.partition(".")
         table: dict[str, Any] = getattr(self.spec, group)
         if modality not in table:
-            has = ", ".join(table) or "none"
-            raise BundleError(f"bundle '{self.name}' has no {part}; its {group} are: {has}")
+            has, recipe = ", ".join(table) or "none", self._recipe(group)
+            file = self.root / recipe if recipe and (self.root / recipe).is_file() else recipe
+            train = f"; this trains one: orch train {file} --set bundle={self.typed}" if recipe else ""
+            raise BundleError(f"bundle '{self.name}' has no {part}; its {group} are: {has}{train}")
         return table[modality]
+
+    def _recipe(self, group: str) -> str:
+        """The recipe that trains what a group lacks: in the folder of the bundle or a base, or as it is written."""
+        recipe, bundle = self.spec.recipes.get(group, ""), self
+        while bundle.base and not (bundle.root / recipe).is_file():
+            bundle = bundle.base
+        return str(bundle.root / recipe) if (bundle.root / recipe).is_file() else recipe
 
     def names(self) -> list[str]:
         """All parts, the LLM first."""
@@ -176,63 +135,107 @@ class Bundle:
         return self if self.base is None or part in self.own else self.base.owner(part)
 
     def path(self, part: str) -> Path:
-        """The folder of a part. Raises BundleError if it is missing or lies outside the bundle that names it."""
-        return self.owner(part)._within(part, self.part(part).path)
+        """The folder of a part. Raises BundleError if it is not on this machine, with what to type."""
+        spec = self.part(part)
+        return places.folder(self.owner(part), part, spec)
 
-    def _within(self, part: str, path: str) -> Path:
-        folder = (self.root / path).resolve()
-        if not folder.is_relative_to(self.root.resolve()):
-            raise BundleError(f"bundle '{self.name}': {part} points outside the bundle: {path}")
-        if not folder.is_dir():
-            raise BundleError(f"bundle '{self.name}': {part} is missing: there is no folder {folder}")
-        return folder
+    def absent(self) -> list[str]:
+        """The parts that are on the hub, and not on this machine, or not all of their files."""
+        return [part for part in self.names() if self.part(part).place == "hub" and not self._fetched(part)]
+
+    def _fetched(self, part: str) -> bool:
+        try:
+            return bool(self.files(part))
+        except BundleError:
+            return False
+
+    @property
+    def typed(self) -> str:
+        """What a user types for this bundle: the name of one that ships, or its folder."""
+        return self.root.name if self._ships else str(self.root)
+
+    @property
+    def remote(self) -> bool:
+        """Whether the LLM is an endpoint: it gives texts and captions, no hidden states."""
+        return self.spec.llm.place == "url"
 
     @property
     def adapters(self) -> list[Path]:
         """The folders of the LLM's adapters, each trained on what those before it made of the LLM."""
         before = self.base.adapters if self.base and "llm" not in self.own else []
-        return [*before, *([self._within("llm.adapter", self.spec.llm.adapter)] if "llm.adapter" in self.own else [])]
+        own = [self.spec.llm.adapter] if "llm.adapter" in self.own else []
+        return [*before, *(places.within(self, "llm.adapter", path) for path in own)]
 
     def folders(self, part: str) -> list[Path]:
-        """The folders that a part is loaded from."""
+        """The folders that a part is loaded from; none of a remote LLM."""
+        if part == "llm" and self.remote:
+            return []
         return [self.path(part), *(self.adapters if part == "llm" else [])]
+
+    def files(self, part: str) -> list[Path]:
+        """The files that a part is loaded from: of each of its folders settings, then weights. Raises BundleError if
+        weights are missing."""
+        spec, folders = self.part(part), self.folders(part)
+        own = [checkpoint.local(folder, spec) for folder in folders[: isinstance(spec, Place)]]
+        others = [checkpoint.everything(folder) for folder in folders[len(own) :]]
+        return [file for found in (*own, *others) for file in found]
+
+    def weights(self, part: str) -> list[Path]:
+        """The files of a part's weights."""
+        return [file for file in self.files(part) if facts.is_weights(file)]
 
     def reference(self, folder: Path) -> str:
         """How a bundle in `folder` names this one as its base: its name if it ships, else the way from there."""
-        if self.root.resolve().parent == _shipped().resolve():
+        if self._ships:
             return self.root.name
         return Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix()
 
+    @property
+    def _ships(self) -> bool:
+        return self.root.resolve().parent == _shipped().resolve()
+
     def id(self, part: str) -> str:
-        """What projectors know a part by: its `id`, else bundle name/path, of the bundle that it is from."""
+        """What projectors know a part by: its `id`, else of a repository its name and of others bundle name/path (of a
+        folder elsewhere its last name), of the bundle that it is from."""
         spec = self.part(part)
-        return spec.id or f"{self.owner(part).name}/{spec.path}"
+        return spec.id or (spec.name if spec.place == "hub" else f"{self.owner(part).name}/{spec.name}")
 
     def kind(self, part: str) -> str:
         """The class or kind of a part, as its config names it."""
-        return facts.kind(self.path(part))
+        return f"remote {self.spec.llm.model}" if part == "llm" and self.remote else facts.kind(self.path(part))
 
     def size(self, part: str) -> int:
         """Bytes of a part's weights on disk."""
-        return sum(file.stat().st_size for folder in self.folders(part) for file in weights.files(folder))
+        return sum(file.stat().st_size for file in self.weights(part))
 
     def fingerprint(self, part: str) -> str:
         """Tells the weights and settings of a part apart from any other, without reading tensors."""
         if part not in self._fingerprints:
-            settings = (self.part(part), self.spec.signals if part == "llm" else None)
-            digest = hashlib.sha256(repr(settings).encode())
-            for folder in self.folders(part):
-                for file in sorted(p for s in SETTINGS_FILES for p in folder.rglob(s)):
-                    digest.update(f"{file.name} ".encode() + file.read_bytes())
-                for file in weights.files(folder):
-                    stat = file.stat()
-                    digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode() + weights.header(file))
-            self._fingerprints[part] = digest.hexdigest()
+            self._fingerprints[part] = self._fingerprint(part)
         return self._fingerprints[part]
+
+    def _fingerprint(self, part: str) -> str:
+        spec = self.part(part)
+        digest = hashlib.sha256(repr((spec, self.spec.signals if part == "llm" else None)).encode())
+        if later := spec.later():
+            digest.update(repr(later).encode())
+        for file in self.files(part):
+            if facts.is_weights(file):
+                stat = file.stat()
+                digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode() + weights.mark(file))
+            else:
+                digest.update(f"{file.name} ".encode() + file.read_bytes())
+        return digest.hexdigest()
 
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {}
+
+
+def misfits(error: ValidationError) -> list[str]:
+    """What is wrong with the content of a `bundle.yaml`, a line each: where, and what."""
+    told = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+    return [f"{where}: {what}" for where, what in told]
 
 
 def _shipped() -> Path:

@@ -5,7 +5,7 @@
     llm: {adapter: llm.adapter}       # the base's LLM, with an adapter
     input_projectors: {image: {path: image_in}}
 
-Paths stay within the folder of the bundle that names them, and inherited parts keep their ids.
+Paths stay within the folder of the bundle that names them, and inherited parts keep their places and ids.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from orchestrator.models.bundle_spec import LlmSpec
+
 if TYPE_CHECKING:
     from orchestrator.models.bundle import Bundle
 
@@ -24,21 +26,26 @@ NOT_INHERITED = ("name", "base", "doc")
 
 def merged(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a derived `bundle.yaml`, filled up from its base's. Parts and signals are inherited one by one; of
-    the LLM each field, unless the file names another LLM (`path`)."""
+    the LLM each field, unless the file says where another LLM is. What the file gives as null is not inherited."""
     out = {field: value for field, value in base.items() if field not in NOT_INHERITED} | dict(own)
     for field, inherited in base.items():
         given = own.get(field)
-        if isinstance(given, dict) and isinstance(inherited, dict) and not (field == "llm" and "path" in given):
-            out[field] = {**inherited, **given}
+        if (
+            isinstance(given, dict)
+            and isinstance(inherited, dict)
+            and not (field == "llm" and given.keys() & set(LlmSpec.PLACES))
+        ):
+            out[field] = {key: value for key, value in {**inherited, **given}.items() if value is not None}
     return out
 
 
 def named(own: Mapping[str, Any]) -> frozenset[str]:
-    """The parts that a file gives paths for: `llm`, `llm.adapter`, `group.modality`."""
+    """The parts that a file says the place of: `llm`, `llm.adapter`, `group.modality`."""
     groups = {field: value for field, value in own.items() if isinstance(value, dict)}
     llm = groups.pop("llm", {})
-    found = {part for part, field in (("llm", "path"), ("llm.adapter", "adapter")) if llm.get(field)}
-    return frozenset(found | {f"{group}.{modality}" for group, parts in groups.items() for modality in parts})
+    found = {"llm" for place in LlmSpec.PLACES if llm.get(place)} | ({"llm.adapter"} if llm.get("adapter") else set())
+    given = {f"{group}.{m}" for group, parts in groups.items() for m, part in parts.items() if part is not None}
+    return frozenset(found | given)
 
 
 def derive(

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BundleError
-from orchestrator.models import weights
+from orchestrator.models import trust, weights
 from orchestrator.models.adapter_file import adapter_problems
+from orchestrator.models.remote import RemoteLLM
 
 if TYPE_CHECKING:
     import torch
@@ -20,12 +21,15 @@ LOADING = threading.Lock()  # transformers and diffusers patch module constructi
 
 
 def load_part(bundle: Bundle, part: str, device: str, dtype: torch.dtype) -> Any:
-    """Load `llm` or `group.modality`. Raises BundleError for missing or damaged weights, before anything is built."""
-    problems = [told for folder in bundle.folders(part) for f in weights.files(folder) if (told := weights.damage(f))]
+    """Load `llm` or `group.modality`. Raises BundleError for missing or damaged weights, and for trust that the user
+    does not allow, before anything is built."""
+    problems = trust.refusals(bundle, part) or [told for f in bundle.weights(part) if (told := weights.damage(f))]
     if part == "llm":
         problems = problems or adapter_problems(bundle)
     if problems:
         raise BundleError("\n".join(problems))
+    if part == "llm" and bundle.remote:
+        return RemoteLLM(bundle.spec.llm)
     with LOADING, quiet():
         return LOADERS[part.partition(".")[0]](bundle, part, device, dtype)
 
@@ -72,7 +76,8 @@ def _projector(bundle: Bundle, part: str, device: str, dtype: torch.dtype) -> An
 def _generator(bundle: Bundle, part: str, device: str, dtype: torch.dtype) -> Any:
     from orchestrator.models.generators import Generator
 
-    return Generator.load(bundle.path(part), bundle.part(part).settings, device, dtype)
+    spec = bundle.part(part)
+    return Generator.load(bundle.path(part), spec.settings, device, dtype, spec)
 
 
 LOADERS: dict[str, Callable[[Bundle, str, str, torch.dtype], Any]] = {

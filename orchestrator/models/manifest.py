@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import BundleError, UserError
-from orchestrator.models import facts
+from orchestrator.models import encoder_facts, facts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "projector.json"
 WEIGHTS_FILE = "model.safetensors"
+# Vicuna has the second, OPT the third
+TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 
 
 class End(BaseModel):
@@ -72,7 +75,7 @@ def new_projector(bundle: Bundle, part: str, kind: str, recipe: str = "", **conf
 
     group, _, modality = part.partition(".")
     ends = describe_ends(bundle, group, modality)
-    dims = {"input_projectors": _input_dims, "output_projectors": _output_dims}[group](kind, ends)
+    dims = DIMS[group](kind, ends)
     if given := sorted(dims.keys() & config.keys()):
         follow = ", ".join(f"{name} is {dims[name]}" for name in given)
         raise UserError(f"{part}: leave out {', '.join(given)}: it follows from the bundle's parts ({follow})")
@@ -81,12 +84,12 @@ def new_projector(bundle: Bundle, part: str, kind: str, recipe: str = "", **conf
     return cast("nn.Module", module)
 
 
-def _input_dims(kind: str, ends: dict[str, Any]) -> dict[str, int]:
+def _input_dims(kind: str, ends: Mapping[str, Any]) -> dict[str, int]:
     """Features of the encoder -> soft prompts of the LLM; `kind` may make any number."""
     return {"in_dim": ends["encoder"].dim, "out_dim": ends["llm"].dim}
 
 
-def _output_dims(kind: str, ends: dict[str, Any]) -> dict[str, int]:
+def _output_dims(kind: str, ends: Mapping[str, Any]) -> dict[str, int]:
     """States at the signal tokens -> the generator's condition [L, d]."""
     from orchestrator.projectors import num_tokens_for
 
@@ -97,6 +100,13 @@ def _output_dims(kind: str, ends: dict[str, Any]) -> dict[str, int]:
         both = f"the signal has {len(ends['signals'])} tokens, '{ends['generator']}' takes {length}"
         raise UserError(f"{error} ({both})") from None
     return {"in_dim": ends["llm"].dim, "out_dim": width, "num_tokens": tokens}
+
+
+# group -> what follows from the ends of a projector of a kind
+DIMS: dict[str, Callable[[str, Mapping[str, Any]], dict[str, int]]] = {
+    "input_projectors": _input_dims,
+    "output_projectors": _output_dims,
+}
 
 
 def save_projector(module: nn.Module, manifest: Manifest, folder: Path) -> None:
@@ -139,7 +149,7 @@ def describe_ends(bundle: Bundle, group: str, modality: str) -> dict[str, Any]:
     }
     if group == "input_projectors":
         encoder = f"encoders.{modality}"
-        return fields | {"encoder": End(id=bundle.id(encoder), dim=facts.encoder_dim(bundle.path(encoder)))}
+        return fields | {"encoder": End(id=bundle.id(encoder), dim=encoder_facts.encoder_dim(bundle.path(encoder)))}
     if modality not in bundle.spec.signals:
         has = ", ".join(bundle.spec.signals) or "none"
         raise BundleError(f"bundle '{bundle.name}' has an output projector but no signal for {modality}; it has: {has}")
@@ -152,25 +162,40 @@ def describe_ends(bundle: Bundle, group: str, modality: str) -> dict[str, Any]:
 
 
 def projector_problems(bundle: Bundle, part: str) -> list[str]:
-    """Every manifest field of a projector that does not fit the bundle; empty for other parts."""
+    """Every manifest field of a projector that does not fit the bundle, else those that contradict each other; none of
+    other parts."""
     group, _, modality = part.partition(".")
     if group not in ("input_projectors", "output_projectors"):
         return []
     manifest = Manifest.read(bundle.path(part))
-    return [
-        f"bundle '{bundle.name}': {part} was trained against {name} {_show(getattr(manifest, name))}, "
-        f"the bundle has {_show(wanted)}"
+    found = [
+        f"was trained against {name} {_show(getattr(manifest, name))}, the bundle has {_show(wanted)}"
         for name, wanted in describe_ends(bundle, group, modality).items()
         if getattr(manifest, name) != wanted
     ]
+    return [f"bundle '{bundle.name}': {part} {problem}" for problem in found or _contradictions(manifest, group)]
+
+
+def _contradictions(manifest: Manifest, group: str) -> Iterator[str]:
+    """Where the config of a manifest is not that of a projector between the ends that it names."""
+    if manifest.encoder is None if group == "input_projectors" else len(manifest.condition) != 1:
+        return  # which no bundle has, as is told
+    try:
+        dims = DIMS[group](manifest.kind, {name: getattr(manifest, name) for name in Manifest.model_fields})
+    except UserError as error:
+        yield str(error)
+        return
+    for name, wanted in dims.items():
+        if (has := manifest.config.get(name, wanted)) != wanted:
+            yield f"has {name} {has} in its config, but what it was trained against makes it {wanted}"
 
 
 def tokenizer_hash(llm: Path) -> str:
-    """SHA-256 of the tokenizer file: a projector knows token ids."""
-    file = llm / "tokenizer.json"
-    if not file.is_file():
-        raise BundleError(f"{llm} has no tokenizer.json")
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    """SHA-256 of the tokenizer's files: a projector knows token ids. Raises BundleError if there are none."""
+    for names in TOKENIZERS:
+        if all((llm / name).is_file() for name in names):
+            return hashlib.sha256(b"".join((llm / name).read_bytes() for name in names)).hexdigest()
+    raise BundleError(f"{llm} has no tokenizer: neither {', nor '.join(' and '.join(names) for names in TOKENIZERS)}")
 
 
 def _show(value: Any) -> str:

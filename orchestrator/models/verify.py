@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.errors import BundleError
-from orchestrator.models import weights
+from orchestrator.models import hub, weights
 from orchestrator.models.adapter_file import adapter_problems
 from orchestrator.models.bundle import SUMS_FILE, Bundle
+from orchestrator.models.encoder_facts import encoder_problems
 from orchestrator.models.manifest import projector_problems
 
 
@@ -26,9 +27,9 @@ def _sums(bundle: Bundle) -> Iterator[str]:
 def _parts(bundle: Bundle) -> Iterator[str]:
     for part in bundle.names():
         try:
-            files = [file for folder in bundle.folders(part) for file in weights.files(folder)]
-            found = [problem for file in files if (problem := weights.damage(file))]
-            yield from found or projector_problems(bundle, part)
+            files = bundle.weights(part)
+            found = [told for file in files if (told := weights.damage(file) or hub.damage(file))]
+            yield from found or [*projector_problems(bundle, part), *encoder_problems(bundle, part)]
             if part == "llm" and not found:
                 yield from adapter_problems(bundle)
         except BundleError as error:

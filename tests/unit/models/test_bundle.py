@@ -89,7 +89,7 @@ def test_unknown_fields_are_told_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(BundleError) as caught:
         Bundle.open(write(tmp_path, wrong))
     told = str(caught.value).splitlines()
-    assert [line.split(": ")[1] for line in told] == ["llm.chatt", "generators.video.path", "encodres"]
+    assert [line.split(": ")[1] for line in told] == ["llm.chatt", "generators.video", "encodres"]
 
 
 def test_a_folder_without_a_bundle(tmp_path: Path) -> None:

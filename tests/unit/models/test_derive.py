@@ -24,7 +24,7 @@ BASE: dict[str, Any] = {
     "doc": "The old one.",
     "licence": "MIT",
     "llm": {"path": "llm", "chat": "pocket", "media": {"image": "<{}>"}},
-    "encoders": {"image": {"path": "enc", "layer": -2}, "video": {"path": "enc", "id": "hub/enc"}},
+    "encoders": {"image": {"path": "enc", "layer": -2, "select": "patches"}, "video": {"path": "enc", "id": "hub/enc"}},
     "signals": {"video": {"count": 2, "token": "[V{}]"}},
 }
 Q = "model.layers.0.self_attn.q_proj"
@@ -33,7 +33,7 @@ Q = "model.layers.0.self_attn.q_proj"
 def part(folder: Path, **tensors: tuple[int, ...]) -> Path:
     """A part with a config and tensors of these shapes."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text('{"hidden_size": 4}')
+    (folder / "config.json").write_text('{"hidden_size": 4, "model_type": "vit"}')
     shapes = tensors or {f"{Q}.weight": (6, 4), "model.embed_tokens.weight": (9, 4)}
     save_file({name: torch.ones(shape) for name, shape in shapes.items()}, folder / "model.safetensors")
     return folder
@@ -76,6 +76,14 @@ def test_every_part_that_is_not_named_is_inherited(old: Path, tmp_path: Path) ->
     assert (made.spec.signals, made.spec.llm) == (before.spec.signals, before.spec.llm)
     assert made.fingerprint("llm") == before.fingerprint("llm"), "loaded once for both"
     assert made.fingerprint("encoders.image") != before.fingerprint("encoders.image")
+
+
+def test_null_takes_out_what_the_base_has(old: Path, tmp_path: Path) -> None:
+    new = write(tmp_path / "new", name="new", base="../old", encoders={"video": None}, signals={"video": None})
+    made = Bundle.open(new)
+    assert made.names() == ["llm", "encoders.image"]
+    assert made.spec.signals == {}
+    assert made.own == frozenset()
 
 
 def test_an_adapter_counts(old: Path, tmp_path: Path) -> None:
@@ -149,9 +157,9 @@ def test_one_that_ships_is_named(old: Path, tmp_path: Path, monkeypatch: pytest.
         ({"base": "../old", "llm": {"adaptor": "x"}}, r"new/bundle\.yaml: llm\.adaptor: Extra inputs"),
         ({"base": "../old", "encodres": {}}, r"new/bundle\.yaml: encodres: Extra inputs"),
         ({"base": "../old", "encoders": [1]}, r"new/bundle\.yaml: encoders: Input should be a valid dict"),
-        ({"base": "../old", "encoders": {"image": {"layer": 1}}}, r"encoders\.image\.path: Field required"),
+        ({"base": "../old", "encoders": {"image": {"layer": 1}}}, r"encoders\.image: does not say where it is"),
         ({"base": "../broken"}, r"broken/bundle\.yaml: llm: Field required"),
-        ({"llm": {"adapter": "lora"}}, r"new/bundle\.yaml: llm\.path: Field required"),
+        ({"llm": {"adapter": "lora"}}, r"new/bundle\.yaml: llm: does not say where it is"),
     ],
 )
 def test_bad_derivations(old: Path, tmp_path: Path, content: dict[str, Any], message: str) -> None:
@@ -215,7 +223,7 @@ def test_damage_is_found_in_adapters_and_bases(old: Path, tmp_path: Path) -> Non
     new = write(tmp_path / "new", name="new", base="../old", llm={"adapter": "lora"})
     file = adapter(new / "lora") / "adapter_model.safetensors"
     write_sums(old, "SHA256SUMS")
-    (old / "enc/config.json").write_text("{}")
+    (old / "enc/config.json").write_text('{"model_type": "vit"}')
     file.write_bytes(file.read_bytes()[:-4])
     first, second = verify(Bundle.open(new))
     assert "adapter_model.safetensors is damaged" in first
