@@ -1,4 +1,4 @@
-"""Previews of media for the terminal: a thumbnail in half blocks, a film strip, a wave form, the text.
+"""Previews of media for the terminal: a thumbnail in half blocks, a film strip, a sound's picture, the text.
 
 A cell of the terminal shows two pixels, one above the other: the foreground of `▀` and its background. Where the
 terminal has no colours, shades stand for them.
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from orchestrator.nodes.media import Media
+    from orchestrator.nodes.media import Audio, Media
 
 RGB = tuple[int, int, int]
 
 THUMBNAIL = (32, 20)  # pixels: a cell is one wide and two high
 FRAME = (22, 16)
+SOUND = 64
 FILM, HOLE = (24, 24, 27), (161, 161, 170)
 SHADES = " ░▒▓█"
-EIGHTHS = " ▁▂▃▄▅▆▇█"
 PROSE_LINES = 4
 
 
@@ -80,16 +80,11 @@ def film_strip(frames: Sequence[Image], width: int, limit: tuple[int, int] = FRA
     return Pixels(strip)
 
 
-def wave_form(samples: NDArray[np.float32], width: int) -> Text:
-    """The peaks of a sound [n], mirrored, in two rows."""
-    import numpy as np
+def sound(audio: Audio, width: int) -> Pixels:
+    """The wave form and the spectrogram of a sound."""
+    from orchestrator.cli.sound import picture
 
-    parts = np.array_split(np.abs(samples), max(1, min(width, len(samples))))
-    peaks = np.array([part.max(initial=0.0) for part in parts])
-    levels = np.ceil(8 * peaks / max(1e-6, float(peaks.max(initial=0.0)))).clip(1, 8).astype(int)
-    upper = Text("".join(EIGHTHS[level] for level in levels), "cyan", no_wrap=True)
-    lower = Text("".join(EIGHTHS[8 - level] for level in levels), "reverse cyan", no_wrap=True)
-    return Text("\n").join([upper, lower])
+    return Pixels(picture(audio.mono().samples, audio.rate, width))
 
 
 def one_line(text: str) -> str:
@@ -123,7 +118,7 @@ def pictures(images: Sequence[Image], width: int) -> RenderableType:
 PREVIEWS: dict[str, Callable[[Any, int], RenderableType]] = {
     "text": lambda media, width: prose(media.text, width),
     "image": lambda media, width: thumbnail(media.image),
-    "audio": lambda media, width: wave_form(media.audio.mono().samples, min(width, 64)),
+    "audio": lambda media, width: sound(media.audio, min(width, SOUND)),
     "video": lambda media, width: film_strip(_pictures(media.video.frames), width),
 }
 

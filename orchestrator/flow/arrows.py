@@ -23,6 +23,16 @@ TEXT = "text"  # what the LLM itself reads and writes; every other modality is e
 Values = dict[str, Ref | NodeRef]  # modality -> where a turn finds it
 Hop = tuple[str, ...]
 
+IN_A_FILE = "for two of one modality write a flow file, begun with: orch show LINE --yaml > flow.yaml"
+UNSAYABLE = {  # what people write between modalities, and what to type instead
+    "|": "a line makes all that it names; for a reply that chooses, leave `require` out of the flow file: "
+    "orch show 'text -> image + audio' --yaml > flow.yaml",
+    ",": "modalities are joined by +, as in 'text -> image + audio'",
+    "&": "modalities are joined by +, as in 'text -> image + audio'",
+    "(": "a line has no brackets; each arrow is one turn, from all on its left to all on its right: 'a + b -> c + d'",
+    "=": "a line has no settings; change them by --set, as in --set generate.steps=4",
+}
+
 _ARROW = re.compile(r"->|→")
 
 
@@ -124,9 +134,11 @@ def _hop(part: str, start: int, problems: list[Problem]) -> Hop:
         if not name:
             problems.append(_problem("a modality is missing here", start))
         elif name not in MODALITIES:
-            problems.append(_problem(f"unknown modality '{name}'.{nearest(name, MODALITIES)}", column))
+            sign = next((sign for sign in UNSAYABLE if sign in name), None)
+            told = f"'{name}': {UNSAYABLE[sign]}" if sign else f"unknown modality '{name}'.{nearest(name, MODALITIES)}"
+            problems.append(_problem(told, column))
         elif name in found:
-            problems.append(_problem(f"'{name}' stands twice in one place", column))
+            problems.append(_problem(f"'{name}' stands twice in one place; {IN_A_FILE}", column))
         found.append(name)
         start += len(word) + 1
     return tuple(found)

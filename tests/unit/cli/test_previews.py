@@ -55,13 +55,10 @@ def test_a_film_strip_has_the_first_and_the_last_frame() -> None:
     assert strip.getpixel((strip.width - 5, 8)) == (57, 57, 57)
 
 
-def test_a_wave_form_follows_the_peaks(drawn: Draw) -> None:
-    upper, lower = drawn(previews.wave_form(np.array([0.0, 0.5, -1.0], np.float32), 3)).splitlines()
-    assert (upper, lower) == ("▁▄█", "▇▄ ")
-
-
-def test_silence_is_a_line(drawn: Draw) -> None:
-    assert drawn(previews.wave_form(np.zeros(100, np.float32), 4)).splitlines()[0] == "▁▁▁▁"
+def test_a_sound_is_as_wide_as_it_may_be(drawn: Draw) -> None:
+    for width, cells in ((80, 64), (30, 30)):
+        rows = drawn(previews.preview(Media("audio", Audio(np.ones(90, np.float32), 100)), width)).splitlines()
+        assert (len(rows), {len(row) for row in rows}) == (10, {cells})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +81,7 @@ def test_prose_keeps_to_its_rows(text: str, options: dict[str, int], shown: str)
     [
         (Media("text", "a fox"), "a fox"),
         (Media("image", Image.new("RGB", (8, 8))), "▀▀▀▀▀▀▀▀"),
-        (Media("audio", Audio(np.ones((90, 2), np.float32), 100)), "████"),
+        (Media("audio", Audio(np.ones((90, 2), np.float32), 100)), "▀▀▀▀"),
         (Media("video", Video(np.zeros((3, 8, 8, 3), np.uint8))), "▀▀▀▀"),
     ],
 )

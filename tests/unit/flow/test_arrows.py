@@ -13,6 +13,11 @@ from orchestrator.flow.wiring import wire
         ("text -> text", "reason decode", {"text": "$decode.text"}),
         ("image -> text", "encode project reason decode", {"text": "$decode.text"}),
         ("text->video", "reason decode output_project generate", {"video": "$generate"}),
+        *(
+            (f"{a} -> {b}", "encode project reason decode output_project generate", {b: "$generate"})
+            for a in ("image", "audio", "video")
+            for b in ("image", "audio", "video")
+        ),
         ("image → audio", "encode project reason decode output_project generate", {"audio": "$generate"}),
         (
             "image -> text -> video",
@@ -95,7 +100,12 @@ def test_name_doc_inputs_and_bundle() -> None:
             "image -> txt + vdeo",
             ["1:10: unknown modality 'txt'. Did you mean 'text'?", "1:16: unknown modality 'vdeo'. Did"],
         ),
-        ("image + image -> text", ["1:9: 'image' stands twice in one place"]),
+        ("image + image -> text", ["1:9: 'image' stands twice in one place; for two of one modality write a"]),
+        ("text -> image | audio", ["1:9: 'image | audio': a line makes all that it names; for a reply that chooses, "]),
+        ("image, audio -> text", ["1:1: 'image, audio': modalities are joined by +, as in"]),
+        ("image & audio -> text", ["1:1: 'image & audio': modalities are joined by +, as in"]),
+        ("text -> (image + audio)", ["1:9: '(image': a line has no brackets; each arrow is", "1:18: unknown modality"]),
+        ("text -> image=4", ["1:9: 'image=4': a line has no settings; change them by --set, as in"]),
         ("smell -> text", ["1:1: unknown modality 'smell'. Known: audio, image, text, video."]),
     ],
 )
