@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestrator.cli import fetch as module
-from orchestrator.cli.fetch import fetch
 from orchestrator.errors import InputError
+from orchestrator.nodes import media_fetch as module
+from orchestrator.nodes.media_fetch import fetch
 
 PUBLIC = "93.184.216.34"
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -76,6 +76,10 @@ HOSTS = {
     "mapped": ["::ffff:10.0.0.1"],
     "meta": ["169.254.169.254"],
     "half": [PUBLIC, "10.0.0.1"],
+    "nat64": ["64:ff9b::7f00:1"],
+    "compatible": ["::7f00:1"],
+    "six": ["2002:a00:1::"],
+    "many": ["224.0.1.1"],
     "none": [],
 }
 REFUSED = [
@@ -83,6 +87,10 @@ REFUSED = [
     ("http://meta/a", never, "host 'meta' is not public (169.254.169.254)"),
     ("http://mapped/a", never, "host 'mapped' is not public (::ffff:10.0.0.1)"),
     ("http://half/a", never, "host 'half' is not public (10.0.0.1)"),
+    ("http://nat64/a", never, "host 'nat64' is not public (64:ff9b::7f00:1)"),
+    ("http://compatible/a", never, "host 'compatible' is not public (::7f00:1)"),
+    ("http://six/a", never, "host 'six' is not public (2002:a00:1::)"),
+    ("http://many/a", never, "host 'many' is not public (224.0.1.1)"),
     ("http://none/a", never, "host 'none' is not public"),
     ("http://nowhere/a", never, "host 'nowhere' is unknown: Name or service not known"),
     ("http://example.org/a", moved("http://local/"), "host 'local' is not public"),
@@ -107,3 +115,9 @@ def test_a_file_that_is_too_large_is_cut_off(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(module, "MAX_BYTES", 1 << 20)
     with pytest.raises(InputError, match="is larger than 1 MB"):
         get("http://example.org/a", lambda _: httpx.Response(200, content=b"0" * (1 << 20) + b"1"), tmp_path)
+
+
+def test_who_sends_too_slowly_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SECONDS", -1.0)
+    with pytest.raises(InputError, match=r"http://example\.org/a sends too slowly: 3 bytes in -1 s"):
+        get("http://example.org/a", lambda _: httpx.Response(200, content=b"png"), tmp_path)
