@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
 from orchestrator.nodes.media import Audio
-from orchestrator.nodes.media_io import Codec
+from orchestrator.nodes.media_io import CONTAINERS, Codec
 
 MAX_SAMPLES = 2**28  # of all channels: 93 minutes of one channel at 48 kHz, 1 GiB
 SUBTYPES = {".wav": "FLOAT", ".flac": "PCM_24"}  # WAV keeps the samples exactly
@@ -80,7 +80,7 @@ def _by_av(file: BinaryIO, where: str, reason: str) -> tuple[NDArray[np.float32]
     parts: list[NDArray[np.float32]] = []
     total = 0
     try:
-        with av.open(file, "r") as container:
+        with av.open(file, "r", options=dict(CONTAINERS)) as container:
             if not container.streams.audio:
                 raise InputError(f"{where}: has no sound")
             stream = container.streams.audio[0]

@@ -22,6 +22,8 @@ CODECS = {
     "audio": "orchestrator.nodes.media_audio:AudioCodec",
     "video": "orchestrator.nodes.media_video:VideoCodec",
 }
+# What PyAV may take a file for: never a playlist or a session description, which name other files and hosts.
+CONTAINERS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,ogg,mp3,wav,flac,aac,gif,mpegts,mpeg"}
 
 
 class Codec(ABC):

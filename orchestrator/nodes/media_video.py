@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from orchestrator.errors import InputError
 from orchestrator.nodes.media import Video
 from orchestrator.nodes.media_image import check_size
-from orchestrator.nodes.media_io import Codec
+from orchestrator.nodes.media_io import CONTAINERS, Codec
 
 MAX_FRAMES = 16  # of the largest allowed size; smaller frames may be as many more: 3 GB in all
 WRITERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -42,7 +42,7 @@ class VideoCodec(Codec):
 
     def decode(self, file: BinaryIO, where: str, max_pixels: int) -> Video:
         try:
-            with av.open(file, "r") as container:
+            with av.open(file, "r", options=dict(CONTAINERS)) as container:
                 if not container.streams.video:
                     raise InputError(f"{where}: has no pictures: it holds no video stream")
                 stream = container.streams.video[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import struct
 import warnings
 import zlib
@@ -299,3 +300,24 @@ class TestVideo:
     def test_other_objects(self) -> None:
         with pytest.raises(InputError, match=r"input: a video is uint8 frames .*, not list"):
             Media.load([1], "video")
+
+
+PLAYLISTS = {
+    "a.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{url}/a.ts\n#EXT-X-ENDLIST\n",
+    "a.ffconcat": "ffconcat version 1.0\nfile {url}/a.mp4\n",
+    "a.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_a_playlist_leads_nowhere(name: str, modality: str, tmp_path: Path) -> None:
+    """FFmpeg would open the files and hosts that it names."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        text = PLAYLISTS[name].format(url=f"http://127.0.0.1:{server.getsockname()[1]}")
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=f"is no {'sound' if modality == 'audio' else 'video'} that can be read"):
+            Media.load(tmp_path / name, modality)
+        with pytest.raises(BlockingIOError):
+            server.accept()
