@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -15,11 +16,25 @@ from PIL.Image import fromarray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from orchestrator.models.calls import Call
 from orchestrator.models.signals import Span
 from orchestrator.nodes.media import Audio, Media, Video
-from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signal, Signals
+from orchestrator.nodes.ports import (
+    Condition,
+    Features,
+    History,
+    Observation,
+    Prompts,
+    Reply,
+    Signals,
+    Tool,
+    Turn,
+)
 
-VALUES = {cls.__name__: cls for cls in (Features, Prompts, Reply, Span, Signal, Signals, Condition)}
+VALUES = {
+    cls.__name__: cls
+    for cls in (Features, Prompts, Reply, Span, Call, Signals, Condition, Tool, Observation, Turn, History)
+}
 
 MEDIA_OUT = {
     "text": lambda media: {"text": media.text},
@@ -56,6 +71,17 @@ def load(file: Path) -> dict[str, Any]:
         names = stored.keys()  # a list: safe_open is no mapping
         outputs: dict[str, Any] = _unpack(tree, {name: stored.get_tensor(name) for name in names})
     return outputs
+
+
+def digest(outputs: dict[str, Any]) -> str:
+    """The hash of what a node gave, for one whose inputs do not tell it."""
+    tensors: dict[str, torch.Tensor] = {}
+    found = hashlib.sha256(json.dumps(_pack(outputs, tensors), sort_keys=True).encode())
+    for tensor in tensors.values():
+        found.update(
+            f"{tensor.dtype} {list(tensor.shape)}".encode() + tensor.view(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return found.hexdigest()
 
 
 def size(value: Any) -> int:

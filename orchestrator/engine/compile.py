@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
 from orchestrator.engine import blocks
 from orchestrator.engine.blocks import Block, Leaf, Parallel, Series
+from orchestrator.engine.dispatch import Dispatch
+from orchestrator.engine.loop import Loop
 from orchestrator.engine.session import Session
+from orchestrator.engine.state import State, session_of
 from orchestrator.engine.worker import run_node
-from orchestrator.errors import UserError
+from orchestrator.flow.branches import branches, seeing
 from orchestrator.flow.plan import Plan, WiredNode
-
-
-class State(TypedDict):
-    """What LangGraph carries and checkpoints: `inputs.image` or `see.features` -> handle in the store."""
-
-    handles: Annotated[dict[str, str], operator.or_]
+from orchestrator.nodes.agent import AgentConfig
+from orchestrator.nodes.route import ActConfig
 
 
 def compile_plan(plan: Plan) -> Any:
@@ -54,7 +52,7 @@ class _Compiler:
         """Add a block as one node: a leaf as itself, anything else as a subgraph. Returns the node's name."""
         if isinstance(block, Leaf):
             node = self.plan.node(block.name)
-            builder.add_node(node.name, _runner(node), metadata={"stage": node.stage.name})
+            builder.add_node(node.name, _action(node), metadata={"stage": node.stage.name})
             return node.name
         names = [leaf.name for leaf in _leaves(block)]
         name = f"{names[0]} to {names[-1]}"
@@ -62,11 +60,20 @@ class _Compiler:
         return name
 
 
+def _action(node: WiredNode) -> Any:
+    """What runs a node: a function, or the graph of one that follows calls."""
+    if not isinstance(node.stage.config, ActConfig):
+        return _runner(node)
+    making = {modality: compile_plan(plan) for modality, plan in branches(node).items()}
+    if not isinstance(node.stage.config, AgentConfig):
+        return Dispatch(node, making).graph()
+    return Loop(node, making, {modality: compile_plan(plan) for modality, plan in seeing(node).items()}).graph()
+
+
 def _runner(node: WiredNode) -> Callable[[State, Runtime[Session]], dict[str, Any]]:
     def run(state: State, runtime: Runtime[Session]) -> dict[str, Any]:
-        if runtime.context is None:
-            raise UserError("this graph runs within a session: use Flow.run, Flow.stream or Flow.batch")
-        return {"handles": run_node(node, state["handles"], runtime.context)}
+        here = node.at(state["branch"]) if state.get("branch") else node
+        return {"handles": run_node(here, state["handles"], session_of(runtime))}
 
     return run
 

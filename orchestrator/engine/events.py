@@ -51,6 +51,16 @@ class NodeEvent(Event):
 
 
 @dataclass(frozen=True)
+class CallStarted(NodeEvent):
+    """A call of a reply is followed: `node` is its branch, and the begin of the names of the nodes that run for it."""
+
+    kind: ClassVar[str] = "call_started"
+    name: str
+    arguments: str
+    place: int
+
+
+@dataclass(frozen=True)
 class NodeStarted(NodeEvent):
     """A node begins to run on `device`; its parts are loaded."""
 

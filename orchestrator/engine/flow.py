@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from orchestrator.engine.background import Background
 from orchestrator.engine.events import Event
 from orchestrator.engine.folder import RunFolder, new_id
+from orchestrator.engine.nested import check_called
 from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.result import Result
 from orchestrator.engine.runner import load_inputs, run_session
@@ -20,12 +22,18 @@ from orchestrator.engine.session import Session
 from orchestrator.engine.store import Store
 from orchestrator.errors import UserError, nearest
 from orchestrator.flow import arrows, yaml_io, yaml_read
+from orchestrator.flow.branches import every
 from orchestrator.flow.builder import FlowBuilder
-from orchestrator.flow.fit import PartUse, check_fit, memory_plan
+from orchestrator.flow.fit import check_fit, fitted, part_needs
 from orchestrator.flow.spec import FlowSpec, NodeSpec
 from orchestrator.flow.wiring import wire
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
-from orchestrator.models.devices import resolve_device
+from orchestrator.models.devices import machine
+from orchestrator.models.memory import MemoryPlan
+from orchestrator.models.needs import Need
+from orchestrator.models.placement import EVERY, asked
+from orchestrator.models.placing import choose
+from orchestrator.models.sizes import read_size
 from orchestrator.nodes.media import Media
 
 STORE, POOL = Store(), ModelPool()  # one of each in a process: runs share results and weights
@@ -41,9 +49,10 @@ class Flow:
 
     def __init__(self, spec: FlowSpec | FlowBuilder, bundle: str | Path | None = None) -> None:
         self.spec = spec.build() if isinstance(spec, FlowBuilder) else spec
-        self.plan = wire(self.spec)
         self.bundle = Bundle.open(bundle or self._bundle_place())
+        self.plan = fitted(wire(self.spec), self.bundle)
         check_fit(self.plan, self.bundle)
+        check_called(self.plan)
 
     @classmethod
     def load(cls, path: str | Path, bundle: str | Path | None = None) -> Flow:
@@ -56,28 +65,21 @@ class Flow:
         return cls(arrows.parse(line), bundle)
 
     @classmethod
-    def of(cls, text: str | Path, bundle: str | Path | None = None) -> Flow:
-        """A flow from what a user typed: an arrow line or the path of a YAML file."""
+    def of(cls, text: str | Path, bundle: str | Path | None = None, changes: Mapping[str, Any] | None = None) -> Flow:
+        """A flow from what a user typed: an arrow line or the path of a YAML file; `changes` as in `with_fields`."""
         if arrows.is_arrow_line(str(text)):
-            return cls.arrow(str(text), bundle)
+            return cls(_changed(arrows.parse(str(text)), changes or {}), bundle)
         if not Path(text).is_file():
             known = [str(p) for p in Path("flows").glob("*.yaml")]
             raise UserError(
                 f"no flow: '{text}' is neither a YAML file nor an arrow line such as 'image -> text -> video'."
                 f"{nearest(str(text), known)}"
             )
-        return cls.load(text, bundle)
+        return cls(_changed(yaml_io.load(text), changes or {}), bundle)
 
     def with_fields(self, changes: Mapping[str, Any]) -> Flow:
         """The same flow with other config: `{"film.steps": 4}`; text values are read as YAML."""
-        nodes = dict(self.spec.nodes)
-        for target, value in changes.items():
-            name, _, field = target.partition(".")
-            if name not in nodes or not field:
-                raise UserError(f"cannot set '{target}': write NODE.FIELD=VALUE.{nearest(name, nodes)}")
-            read = yaml_read.value(value) if isinstance(value, str) else value
-            nodes[name] = _node(name, nodes[name].to_plain() | {field: read})
-        return Flow(self.spec.model_copy(update={"nodes": nodes}), self.bundle.root)
+        return Flow(_changed(self.spec, changes), self.bundle.root)
 
     @cached_property
     def _graph(self) -> Any:
@@ -89,9 +91,25 @@ class Flow:
         """The compiled LangGraph; every stage is a node of it."""
         return self._graph
 
-    def memory_plan(self) -> list[PartUse]:
-        """What a run loads, with the bytes of the weights."""
-        return memory_plan(self.plan, self.bundle)
+    @cached_property
+    def _needs(self) -> list[Need]:
+        return part_needs(self.plan, self.bundle)
+
+    def memory_plan(
+        self, device: str = "auto", placement: Mapping[str, Any] | None = None, memory: int | str | None = None
+    ) -> MemoryPlan:
+        """What a run with these options loads, and where: told from configs and headers, nothing is loaded.
+
+        Raises: PlacementError with all problems; OutOfMemory if a node's weights can never fit.
+        """
+        everywhere = asked({EVERY: {"device": device}} if device != "auto" else None)
+        layers = [self.bundle.spec.placement, everywhere, asked(placement)]
+        devices = [replace(there, free=there.free + POOL.held(there.name)) for there in machine()]
+        limit = None if memory is None else read_size(memory)
+        made = choose(self._needs, devices, layers, limit, self.bundle.names())
+        for node in every(self.plan):
+            made.refuse(node.stage.parts(node.types))
+        return made
 
     def run(
         self,
@@ -102,20 +120,36 @@ class Flow:
         out: str | Path | None = None,
         cache: bool = True,
         device: str = "auto",
+        placement: Mapping[str, Any] | None = None,
+        memory: int | str | None = None,
         on_event: Callable[[Event], None] | None = None,
         **named: Any,
     ) -> Result:
         """Run once. Inputs are paths, texts, PIL pictures, arrays or Media, by name.
 
         With `out`, outputs, `run.json` and the event log are written to `<out>/<run id>/` as they are made. The same
-        inputs, seed and weights give the same outputs, and come from the store unless `cache` is off.
+        inputs, seed and weights give the same outputs, and come from the store unless `cache` is off. `placement` maps
+        parts, or `*`, to {device, dtype, offload}; `memory` (bytes, or "8GB") is the most that weights and what they
+        compute may take of each GPU, or without one of the machine.
 
-        Raises: InputError, OutputError before anything runs; NodeError, OutOfMemory, Cancelled with `.result`.
+        Raises: InputError, OutputError, PlacementError before anything runs; NodeError, OutOfMemory, Cancelled with
+        `.result`.
         """
-        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, device, on_event)
+        places = {"device": device, "placement": placement, "memory": memory}
+        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, places, on_event)
         return run_session(self.graph(), session, media)
 
-    def stream(
+    def stream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> Iterator[Event]:
+        """Run once, with inputs and options as for `start`, and yield events as they happen; the error of a failed run
+        is raised at the end. Leaving the loop stops the run."""
+        run = self.start(inputs, **options)
+        try:
+            yield from iter(run.events.get, None)
+        finally:
+            run.stop()
+        run.check()
+
+    def start(
         self,
         inputs: Mapping[str, Any] | None = None,
         /,
@@ -124,17 +158,18 @@ class Flow:
         out: str | Path | None = None,
         cache: bool = True,
         device: str = "auto",
+        placement: Mapping[str, Any] | None = None,
+        memory: int | str | None = None,
+        run: str | None = None,
+        previews: bool = True,
         **named: Any,
-    ) -> Iterator[Event]:
-        """Run once and yield events as they happen; the error of a failed run is raised at the end. Leaving the loop
-        stops the run."""
-        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, device)
-        run = Background(self.graph(), session, media)
-        try:
-            yield from iter(run.events.get, None)
-        finally:
-            run.stop()
-        run.check()
+    ) -> Background:
+        """Begin a run in a thread of its own, for who reads its events and stops it from elsewhere. `run` is its id;
+        without `previews` no time goes into pictures of what is not finished."""
+        places = {"device": device, "placement": placement, "memory": memory}
+        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, places, run=run)
+        session.previews = previews
+        return Background(self.graph(), session, media)
 
     def batch(self, requests: Iterable[Mapping[str, Any]], **options: Any) -> list[Result]:
         """Run many requests; one result each, in order."""
@@ -148,24 +183,14 @@ class Flow:
         """`batch` for async code."""
         return await asyncio.to_thread(self.batch, list(requests), **options)
 
-    async def astream(
-        self,
-        inputs: Mapping[str, Any] | None = None,
-        /,
-        *,
-        seed: int = 0,
-        out: str | Path | None = None,
-        cache: bool = True,
-        device: str = "auto",
-        **named: Any,
-    ) -> AsyncIterator[Event]:
+    async def astream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> AsyncGenerator[Event, None]:
         """`stream` for async code. Cancelling the task that reads stops the run, too."""
-        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, device)
-        run = Background(self.graph(), session, media)
+        run = await _begun(partial(self.start, inputs, **options))
         try:
             while (event := await asyncio.to_thread(run.events.get)) is not None:
                 yield event
         finally:
+            run.stop(wait=False)  # a task that was cancelled may not get as far as the thread
             await asyncio.to_thread(run.stop)
         run.check()
 
@@ -175,15 +200,16 @@ class Flow:
         seed: int,
         out: str | Path | None,
         cache: bool,
-        device: str,
+        places: Mapping[str, Any],
         listener: Callable[[Event], None] | None = None,
+        run: str | None = None,
     ) -> tuple[Session, dict[str, Media]]:
         """A run that is ready to go, and its inputs."""
-        media = load_inputs(self.plan, inputs)
-        run = new_id()
+        media, memory = load_inputs(self.plan, inputs), self.memory_plan(**places)
+        run = run or new_id()
         folder = RunFolder(Path(out), run) if out is not None else None
-        place = resolve_device(device)
-        session = Session(run, self.plan, self.bundle, STORE, POOL, seed, place, cache, folder, listener)
+        session = Session(run, self.plan, self.bundle, STORE, POOL, seed, memory, cache, folder, listener)
+        session.places = places
         return session, media
 
     def _bundle_place(self) -> str | Path:
@@ -191,6 +217,33 @@ class Flow:
         name = self.spec.bundle
         beside = Path(self.spec.source.name).parent / name
         return beside if self.spec.source.name and (beside / BUNDLE_FILE).is_file() else name
+
+
+async def _begun(start: Callable[[], Background]) -> Background:
+    """The run that `start` begins, in a thread: it reads files. If who waits is cancelled meanwhile, it is stopped."""
+    begun = asyncio.ensure_future(asyncio.to_thread(start))
+
+    def stop(done: asyncio.Future[Background]) -> None:
+        if not done.cancelled() and not done.exception():
+            done.result().stop(wait=False)
+
+    try:
+        return await asyncio.shield(begun)
+    except asyncio.CancelledError:
+        begun.add_done_callback(stop)
+        raise
+
+
+def _changed(spec: FlowSpec, changes: Mapping[str, Any]) -> FlowSpec:
+    """A spec with other config of its nodes."""
+    nodes = dict(spec.nodes)
+    for target, value in changes.items():
+        name, _, field = target.partition(".")
+        if name not in nodes or not field:
+            raise UserError(f"cannot set '{target}': write NODE.FIELD=VALUE.{nearest(name, nodes)}")
+        read = yaml_read.value(value) if isinstance(value, str) else value
+        nodes[name] = _node(name, nodes[name].to_plain() | {field: read})
+    return spec.model_copy(update={"nodes": nodes}) if changes else spec
 
 
 def _node(name: str, plain: dict[str, Any]) -> NodeSpec:

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ class RunFolder:
 
     def __init__(self, out: Path, run: str) -> None:
         self.path = out / run
-        self.paths: dict[str, tuple[Path, ...]] = {}
+        self.paths: dict[str, Path] = {}
         try:
             self.path.mkdir(parents=True)
             self._log = (self.path / "events.jsonl").open("a", encoding="utf-8")
@@ -41,11 +40,9 @@ class RunFolder:
             self._log.write(json.dumps(event.as_dict(), ensure_ascii=False) + "\n")
             self._log.flush()
 
-    def save(self, name: str, media: Sequence[Media]) -> tuple[Path, ...]:
-        """Write an output: `video.mp4`, and `video-2.mp4` and so on where a reply asked for several."""
-        suffix = MODALITIES[media[0].modality].saved_as
-        names = [name if i == 1 else f"{name}-{i}" for i in range(1, len(media) + 1)]
-        self.paths[name] = tuple(m.save(self.path / f"{n}{suffix}") for n, m in zip(names, media, strict=True))
+    def save(self, name: str, media: Media) -> Path:
+        """Write an output: `video.mp4`."""
+        self.paths[name] = media.save(self.path / f"{name}{MODALITIES[media.modality].saved_as}")
         return self.paths[name]
 
     def write(self, name: str, content: str | dict[str, Any]) -> None:

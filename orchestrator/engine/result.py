@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.engine.events import Status
+from orchestrator.engine.summary import numbered
 from orchestrator.errors import InputError, nearest
 from orchestrator.nodes.media import Media
 
@@ -58,11 +59,16 @@ class Result:
             "status": self.status,
             "seed": self.seed,
             "seconds": round(self.seconds, 3),
-            "outputs": {name: self._output(name, media) for name, media in self.outputs.items()},
+            "outputs": {name: self._output(name) for name in self.outputs},
             "nodes": [self._node(node) for node in self.nodes],
         } | ({"error": self.error} if self.error else {})
 
-    def _output(self, name: str, media: Media) -> dict[str, Any]:
+    def _output(self, name: str) -> dict[str, Any]:
+        """The first medium of an output, and `more` of them."""
+        first, *more = (self._medium(named, media) for named, media in numbered(name, self.several[name]).items())
+        return first | ({"more": more} if more else {})
+
+    def _medium(self, name: str, media: Media) -> dict[str, Any]:
         place = {"text": media.text} if media.modality == "text" else {}
         path = {"path": str(self.paths[name])} if name in self.paths else {}
         return {"modality": media.modality, **place, **path, "meta": dict(media.meta)}

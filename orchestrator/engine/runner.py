@@ -12,10 +12,11 @@ from orchestrator.engine.events import NodeFinished, RunFinished, RunStarted
 from orchestrator.engine.result import NodeResult, Result
 from orchestrator.engine.session import Session
 from orchestrator.errors import Cancelled, NodeError, OrchError
-from orchestrator.flow.plan import Plan
+from orchestrator.flow.plan import Plan, owner
 from orchestrator.flow.wiring import check_inputs
 from orchestrator.nodes.media import Media
 
+STEPS = 100_000  # LangGraph's limit is no use here: what loops has limits of its own
 # One thread that stays: in a new one for each run torch sets up its buffers anew, a tenth of a small flow's time.
 BESIDE = ThreadPoolExecutor(1, thread_name_prefix="orch")
 
@@ -68,7 +69,7 @@ def _keep(session: Session, media: Media) -> str:
 def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> None:
     """Run the graph. Ctrl-C reaches the main thread only: there the graph runs beside it, so that Ctrl-C is heard at
     once and running nodes can be told to stop."""
-    call = partial(graph.invoke, state, context=session, config={"recursion_limit": len(session.plan.nodes) + 10})
+    call = partial(graph.invoke, state, context=session, config={"recursion_limit": STEPS})
     if threading.current_thread() is not threading.main_thread():
         call()
         return
@@ -97,8 +98,9 @@ def _end(session: Session, status: Any, error: str = "") -> Result:
 
 
 def result_of(session: Session, status: Any, error: str = "") -> Result:
-    """What is there now; nodes in the order of the plan."""
-    done = [session.finished[node.name] for node in session.plan.nodes if node.name in session.finished]
+    """What is there now; nodes in the order of the plan, each after its branches, in the order in which they ended."""
+    order = {node.name: i for i, node in enumerate(session.plan.nodes)}
+    done = sorted(session.finished.values(), key=lambda event: order[owner(event.node)])
     folder = session.folder
     return Result(
         run=session.run,
@@ -107,7 +109,7 @@ def result_of(session: Session, status: Any, error: str = "") -> Result:
         seconds=session.clock(),
         outputs={name: media[0] for name, media in _ordered(session).items()},
         several=_ordered(session),
-        paths={name: paths[0] for name, paths in folder.paths.items()} if folder else {},
+        paths=dict(folder.paths) if folder else {},
         nodes=tuple(_node_result(event) for event in done),
         folder=folder.path if folder else None,
         error=error,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.engine.events import Event, NodeFinished, NodeProgress, OutputReady
 from orchestrator.engine.folder import RunFolder
 from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.store import Store
+from orchestrator.engine.summary import numbered
 from orchestrator.errors import Cancelled
 from orchestrator.flow.plan import Plan
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.memory import MemoryPlan, Spot
 from orchestrator.nodes.media import Media
-from orchestrator.nodes.stage import Progress
+from orchestrator.nodes.stage import Callee, Progress
 
 
 @dataclass
@@ -29,10 +31,12 @@ class Session:
     store: Store
     pool: ModelPool
     seed: int = 0
-    device: str = "cpu"
+    memory: MemoryPlan = field(default_factory=MemoryPlan)
     cache: bool = True
     folder: RunFolder | None = None
     listener: Callable[[Event], None] | None = None
+    previews: bool = True
+    places: Mapping[str, Any] = field(default_factory=dict)  # device, placement, memory: what flows within get, too
     finished: dict[str, NodeFinished] = field(default_factory=dict)
     outputs: dict[str, tuple[Media, ...]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
@@ -46,13 +50,20 @@ class Session:
     def emit(self, kind: Callable[..., Event], **fields: Any) -> None:
         """Tell readers of the run, one event at a time, in order."""
         with self._lock:
-            event = kind(run=self.run, time=self.clock(), **fields)
-            if isinstance(event, NodeFinished):
-                self.finished[event.node] = event
-            if self.folder:
-                self.folder.log(event)
-            if self.listener:
-                self.listener(event)
+            self._tell(kind(run=self.run, time=self.clock(), **fields))
+
+    def pass_on(self, event: Event) -> None:
+        """Tell them of an event of a flow within: it becomes one of this run, now."""
+        with self._lock:
+            self._tell(replace(event, run=self.run, time=self.clock()))
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, NodeFinished):
+            self.finished[event.node] = event
+        if self.folder:
+            self.folder.log(event)
+        if self.listener:
+            self.listener(event)
 
     def deliver(self, source: str, value: Any) -> None:
         """Write and announce the flow's outputs that come from a source (`split.text`), as soon as they are there."""
@@ -62,8 +73,13 @@ class Session:
             media = value if isinstance(value, tuple) else (value,)
             with self._lock:
                 self.outputs[name] = media
-                paths = self.folder.save(name, media) if self.folder else ()
-            self.emit(OutputReady, name=name, media=media[0], path=str(paths[0]) if paths else None)
+            for named, medium in numbered(name, media).items():  # a reply may ask for several
+                path = str(self.folder.save(named, medium)) if self.folder else None
+                self.emit(OutputReady, name=named, media=medium, path=path)
+
+    def seeded(self, seed: int) -> Session:
+        """The same run with another seed, for one of its branches."""
+        return replace(self, seed=seed)
 
     def stop(self) -> None:
         """Ask running nodes to stop; they do at their next token or step."""
@@ -82,6 +98,7 @@ class NodeContext:
     session: Session
     node: str
     stage: str
+    spot: Spot
     models: Mapping[str, Any]
     seeds: Sequence[int]
 
@@ -91,14 +108,21 @@ class NodeContext:
 
     @property
     def device(self) -> str:
-        return self.session.device
+        return self.spot.device
 
     @property
     def watched(self) -> bool:
-        return self.session.listener is not None
+        """A preview of an offloaded pipeline would fetch its decoder, and push the denoiser out, between steps."""
+        seen = self.session.listener is not None and self.session.previews
+        return seen and self.spot.offload == "none"
 
     def load(self, part: str) -> Any:
         return self.models[part]
+
+    def flow(self, place: str) -> Callee:
+        from orchestrator.engine.nested import Nested
+
+        return Nested(place, self.session, self.node)
 
     def report(self, request: int, progress: Progress) -> None:
         self.session.check()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from orchestrator.nodes.media import Media
-from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signals
+from orchestrator.nodes.ports import Condition, Features, History, Observation, Prompts, Reply, Signals, Tool
+
+T = TypeVar("T")
 
 
 def describe(value: Any) -> str:
@@ -17,14 +19,24 @@ def describe(value: Any) -> str:
 
 
 def shown(outputs: Mapping[str, Any]) -> dict[str, Media]:
-    """The media among a node's outputs, by port; the first of several."""
-    firsts = {port: value[0] if isinstance(value, tuple) else value for port, value in outputs.items()}
-    return {port: value for port, value in firsts.items() if isinstance(value, Media)}
+    """The media among a node's outputs, by port; several by `media`, `media-2` and so on."""
+    each = {port: value if isinstance(value, tuple) else (value,) for port, value in outputs.items()}
+    found = {name: value for port, values in each.items() for name, value in numbered(port, values).items()}
+    return {name: value for name, value in found.items() if isinstance(value, Media)}
+
+
+def numbered(name: str, values: Sequence[T]) -> dict[str, T]:
+    """`video` -> the first, `video-2` -> the second, and so on."""
+    return {name if i == 1 else f"{name}-{i}": value for i, value in enumerate(values, start=1)}
 
 
 def _media(media: Media) -> str:
     facts = MEDIA[media.modality](media.meta) if media.modality in MEDIA else ""
     return f"{media.modality} {facts}".strip()
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 MEDIA: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -34,13 +46,25 @@ MEDIA: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "video": lambda m: f"{m['frames']} frames {m['size'][0]}x{m['size'][1]}",
 }
 
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
 LINES: dict[type, Callable[[Any], str]] = {
     Media: _media,
     Features: lambda v: f"F_X {list(v.tokens.shape)}",
     Prompts: lambda v: f"P_X {list(v.tokens.shape)}",
-    Reply: lambda v: f"{0 if v.ids is None else len(v.ids)} tokens, {len(v.spans)} signal{'s' * (len(v.spans) != 1)}",
+    Reply: lambda v: (
+        f"{len(v.text)} characters, {_many(len(v.calls), 'call')}"
+        if v.ids is None
+        else f"{len(v.ids)} tokens, {_many(len(v.spans), 'signal')}"
+    ),
     Signals: lambda v: (
         f"S_X {' + '.join('caption' if s.states is None else str(list(s.states.shape)) for s in v.items)}"
     ),
+    Tool: lambda v: v.name,
+    Observation: lambda v: f"{v.call.name}: {v.error or ', '.join(map(_media, v.media))}",
+    History: lambda v: f"{len(v.turns)} turns",
     Condition: lambda v: "H_X " + ", ".join(f"{k} {list(t.shape)}" for k, t in v.items[0].items()) + f" by {v.bridge}",
 }

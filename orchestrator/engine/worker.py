@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -17,16 +16,22 @@ from orchestrator.engine.summary import describe, shown
 from orchestrator.errors import Cancelled, NodeError, OutOfMemory, RetryError, UserError
 from orchestrator.flow.keys import literal_key, node_key
 from orchestrator.flow.plan import Link, WiredNode
-from orchestrator.models.devices import dtype_for
+from orchestrator.models.devices import machine, out_of_memory
+from orchestrator.models.memory import advice
+from orchestrator.models.sizes import size
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Outputs
+
+SIZES = ("width", "height", "frames", "seconds", "max_new_tokens")  # settings that a smaller need follows from
 
 Handles = dict[str, str]  # source (`see.features`) -> handle (`key#port`)
 
 
 def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> Handles:
     """Run, skip or look up a node; returns the handles of its outputs. Raises NodeError, UserError or Cancelled."""
-    begun = time.monotonic()
+    from orchestrator.engine.codec import digest
+
+    begun, parts = time.monotonic(), _parts(node)
 
     def finish(status: str, outputs: Outputs, reason: str = "") -> None:
         session.emit(
@@ -35,23 +40,24 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
             stage=node.stage.name,
             status=status,
             seconds=time.monotonic() - begun,
-            device=session.device,
+            device=session.memory.spot(parts).device,
             made={port: describe(value) for port, value in outputs.items()},
             media=shown(outputs),
             reason=reason,
         )
 
     session.check()
-    if reason := _skipped(node, handles, session):
+    if reason := skipped(node, handles, session):
         finish("skipped", {}, reason)
         return {}
     inputs = _input_handles(node, handles, session)
-    key = node_key(node, session.bundle, session.seed, str(dtype_for(session.device)), inputs)
-    outputs = session.store.get(key) if session.cache else None
+    key = node_key(node, session.bundle, session.seed, session.memory.dtype(parts), inputs)
+    outputs = session.store.get(key) if session.cache and node.stage.pure else None
     status = "ran" if outputs is None else "cached"
     try:
         if outputs is None:
             outputs = _call(node, inputs, session)
+            key = key if node.stage.pure else digest(outputs)
             session.store.put(key, outputs)
         for port, value in outputs.items():
             session.deliver(f"{node.name}.{port}", value)
@@ -60,12 +66,12 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
         raise
     except Exception as error:
         finish("failed", {}, str(error) or type(error).__name__)
-        raise _named(error, node) from error
+        raise _named(error, node, session) from error
     finish(status, outputs)
     return {f"{node.name}.{port}": f"{key}#{port}" for port in outputs}
 
 
-def _skipped(node: WiredNode, handles: Mapping[str, str], session: Session) -> str:
+def skipped(node: WiredNode, handles: Mapping[str, str], session: Session) -> str:
     """Why a node is skipped, or nothing: its condition does not hold, or a required input or all inputs are missing."""
     lookup = partial(_lookup, handles=handles, session=session)
     if node.when and not node.when.holds(lookup):
@@ -111,29 +117,52 @@ def _lookup(source: str, handles: Mapping[str, str], session: Session) -> Any:
     return session.store.value(handles[source]) if source in handles else None
 
 
+def _parts(node: WiredNode) -> list[str]:
+    """The parts that a node is lent."""
+    return list(node.stage.parts(node.types))
+
+
 def _call(node: WiredNode, inputs: Mapping[str, Any], session: Session) -> Outputs:
     """Call the stage with a batch of one, without gradients, its parts lent for the time."""
     import torch
 
-    value = session.store.value
+    from orchestrator.engine.transfer import moved
+
+    def tell(part: str) -> None:
+        session.check()  # it may have waited for the part
+        session.emit(LoadStarted, node=node.name, stage=node.stage.name, part=part)
+
+    value, parts = session.store.value, _parts(node)
+    spot = session.memory.spot(parts)
     request = {p: tuple(value(h) for h in hs) if isinstance(hs, list) else value(hs) for p, hs in inputs.items()}
-    with ExitStack() as lent, torch.no_grad():
-        models = {}
-        for part in sorted(node.stage.parts(node.types)):  # sorted: no two nodes wait for each other's part
-            tell = partial(session.emit, LoadStarted, node=node.name, stage=node.stage.name, part=part)
-            models[part] = lent.enter_context(session.pool.lend(session.bundle, part, session.device, tell))
-        session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=session.device)
-        context = NodeContext(session, node.name, node.stage.name, models, [session.seed])
-        (outputs,) = node.stage.run([request], context)
+    with session.pool.lend(session.bundle, parts, session.memory, tell) as models, torch.no_grad():
+        session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=spot.device)
+        context = NodeContext(session, node.name, node.stage.name, spot, models, [session.seed])
+        (outputs,) = node.stage.run([moved(request, spot) if parts else request], context)
     return outputs
 
 
-def _named(error: Exception, node: WiredNode) -> Exception:
+def _named(error: Exception, node: WiredNode, session: Session) -> Exception:
     """The error with the node's name: a user's mistake and what may be retried stay so, all else is a NodeError."""
-    import torch
-
     if isinstance(error, (UserError, RetryError)):
         return type(error)(f"node '{node.name}': {error}")
-    if isinstance(error, torch.OutOfMemoryError):
-        return OutOfMemory(f"node '{node.name}' ({node.stage.name}) ran out of memory: {error}")
+    if out_of_memory(error):
+        return OutOfMemory(_too_little(node, session))
     return NodeError(node.name, node.stage.name, str(error) or type(error).__name__)
+
+
+def _too_little(node: WiredNode, session: Session) -> str:
+    """What a node needs, what there is, and what to set."""
+    rows = [session.memory[part] for part in _parts(node)]
+    smaller = {f"{node.name}.{f}": f for f in SIZES if f in type(node.stage.config).model_fields}
+    where = session.memory.spot(_parts(node)).device
+    free = next((size(device.free) for device in machine() if device.name == where), "an unknown amount")
+    needs = ", ".join(
+        f"{row.part} has {size(row.lent)} of weights there ({row.spot.dtype}) and takes about "
+        f"{size(row.activations)} to run"
+        for row in rows
+    )
+    return (
+        f"node '{node.name}' ({node.stage.name}) ran out of memory on {where}: {needs or 'it has no parts'}; "
+        f"{free} is free now. {advice(rows, smaller)}"
+    )

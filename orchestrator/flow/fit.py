@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from orchestrator.errors import BundleError, FlowError
+from orchestrator.flow.branches import every, within
 from orchestrator.flow.plan import Plan, WiredNode
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.encoder_facts import encoder_problems
 from orchestrator.models.manifest import projector_problems
+from orchestrator.models.needs import Need, need
+from orchestrator.models.trust import refusals
 
 
-@dataclass(frozen=True)
-class PartUse:
-    """A row of the memory plan: a part, its class or kind, the bytes of its weights on disk, and who uses it."""
-
-    part: str
-    kind: str
-    bytes: int
-    used_by: tuple[str, ...]
+def fitted(plan: Plan, bundle: Bundle) -> Plan:
+    """The plan with stages that know what they run on."""
+    nodes = (replace(node, stage=node.stage.for_bundle(bundle)) for node in plan.nodes)
+    return replace(plan, nodes=tuple(nodes))
 
 
 def check_fit(plan: Plan, bundle: Bundle) -> None:
@@ -26,27 +26,35 @@ def check_fit(plan: Plan, bundle: Bundle) -> None:
     problems = [
         plan.spec.source.problem(("nodes", node.name), message)
         for node in plan.nodes
-        for message in misfits(node, bundle)
+        for inner in (node, *within(node))
+        for message in misfits(inner, bundle)
     ]
     if problems:
         raise FlowError(problems)
 
 
-def memory_plan(plan: Plan, bundle: Bundle) -> list[PartUse]:
-    """What a run loads: each part once, in the order of first use."""
-    users: dict[str, list[str]] = {}
-    for node in plan.nodes:
+def part_needs(plan: Plan, bundle: Bundle) -> list[Need]:
+    """What each part needs that a run loads, in the order of first use, at the sizes that its nodes ask for."""
+    users: dict[str, list[WiredNode]] = {}
+    for node in every(plan):
         for part in node.stage.parts(node.types):
-            users.setdefault(part, []).append(node.name)
-    return [PartUse(part, bundle.kind(part), bundle.size(part), tuple(names)) for part, names in users.items()]
+            users.setdefault(part, []).append(node)
+    return [
+        need(bundle, part, [n.name for n in nodes], [n.stage.config.model_dump(exclude_none=True) for n in nodes])
+        for part, nodes in users.items()
+    ]
 
 
 def misfits(node: WiredNode, bundle: Bundle, but: Collection[str] = ()) -> Iterator[str]:
     """What a node needs and the bundle has not; the parts of `but` may be missing."""
     yield from node.stage.misfits(bundle)
     for part in (part for part in node.stage.parts(node.types) if part not in but):
+        if bundle.remote and "_projectors." in part:  # there can be none, which the stage has told
+            continue
         try:
-            bundle.path(part)
+            bundle.folders(part)
+            yield from refusals(bundle, part)
             yield from projector_problems(bundle, part)
+            yield from encoder_problems(bundle, part)
         except BundleError as error:
             yield str(error)

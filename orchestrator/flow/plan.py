@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.flow.refs import When
 from orchestrator.flow.spec import FlowSpec
@@ -39,6 +39,18 @@ class WiredNode:
     out_types: dict[str, PortType]
     used: frozenset[str]
     when: When | None = None
+
+    def at(self, branch: str) -> WiredNode:
+        """The same node within a branch: its name and all that it reads begin with the branch's name."""
+
+        def moved(link: Link) -> Link:
+            return replace(link, source=f"{branch}.{link.source}") if link.source else link
+
+        links = {
+            port: tuple(map(moved, some)) if isinstance(some, tuple) else moved(some)
+            for port, some in self.links.items()
+        }
+        return replace(self, name=f"{branch}.{self.name}", links=links)
 
     def all_links(self) -> Iterator[Link]:
         """The links of all ports, one by one."""

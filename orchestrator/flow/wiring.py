@@ -18,6 +18,7 @@ from orchestrator.flow.spec import FlowSpec, Path
 from orchestrator.nodes.modality import MODALITIES
 from orchestrator.nodes.ports import Port, PortType
 from orchestrator.nodes.registry import stages
+from orchestrator.nodes.route import ActConfig, made_by
 from orchestrator.nodes.stage import Stage
 
 INPUTS = "inputs"  # the first word of the sources that are inputs; no node may have this name
@@ -219,6 +220,8 @@ class _Wiring:
         for name, d in self.drafts.items():
             ports = [(f"{name}.{port}", found) for port, found in d.out_types.items() if found.kind == "Signals"]
             signals = {found.modality for source, found in ports if source in used and found.modality}
+            if isinstance(d.config, ActConfig):
+                signals |= set(made_by(d.config.make, {port for port in d.out_types if f"{name}.{port}" in used}))
             for before in set(map(_head, d.reads())) & taken.keys():
                 taken[before] |= signals
         return taken

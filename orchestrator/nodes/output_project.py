@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.errors import ModelError, UserError, nearest
+from orchestrator.models.calls import Call
 from orchestrator.models.facts import MASKS
-from orchestrator.nodes.ports import Condition, Port, PortType, Signal
+from orchestrator.nodes.ports import Condition, Port, PortType
 from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from orchestrator.models.bundle import Bundle
 
     Tensors = Mapping[str, Tensor]  # a condition: keyword -> tensor with batch size 1
 
@@ -49,6 +52,14 @@ class OutputProject(Stage):
             "signal": (f"output_projectors.{modality}",),
             "caption": (f"generators.{modality}",),
         }[self.config.bridge]
+
+    def misfits(self, bundle: Bundle) -> list[str]:
+        if bundle.remote and self.config.bridge == "signal":
+            return [
+                f"the LLM of bundle '{bundle.name}' is remote: it gives captions, no hidden states to project; "
+                "write `bridge: caption`, or add `--set NODE.bridge=caption` with the name of this node"
+            ]
+        return []
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
         """All signals of all requests in one forward."""
@@ -89,28 +100,28 @@ class OutputProject(Stage):
         tau = ({name: t.clone() for name, t in made.items()} for made in self._encode(items, context))
         return [{"tau": tuple(next(tau) for _ in request["signal"].items)} for request in batch]
 
-    def _project(self, items: Sequence[Signal], context: Context) -> list[dict[str, Any]]:
+    def _project(self, items: Sequence[Call], context: Context) -> list[dict[str, Any]]:
         """Signals [n, d_llm] each -> condition tensors with batch size 1 each."""
         import torch
 
-        projector = context.load(f"output_projectors.{items[0].modality}")
+        projector = context.load(f"output_projectors.{items[0].name}")
         added = getattr(projector, "adds_embeddings", True)
         made = projector(torch.stack([_read(item, added) for item in items]))  # [b, n_signal, d_llm] -> [b, L, d]
         return [{projector.manifest.keyword: row.unsqueeze(0)} for row in made]
 
-    def _encode(self, items: Sequence[Signal], context: Context) -> list[dict[str, Any]]:
+    def _encode(self, items: Sequence[Call], context: Context) -> list[dict[str, Any]]:
         """tau_X(t): the captions through the generator's own text encoder."""
-        generator = context.load(f"generators.{items[0].modality}")
+        generator = context.load(f"generators.{items[0].name}")
         conditions: list[dict[str, Any]] = generator.encode_text([item.caption for item in items])
         return conditions
 
 
-def _read(signal: Signal, added: bool) -> Tensor:
+def _read(signal: Call, added: bool) -> Tensor:
     """S_X: hidden states, and `added` to them the input embeddings, as GILL and NExT-GPT do; [n_signal, d_llm]."""
     found = [tensor for tensor in (signal.states, signal.embeds)[: 1 + added] if tensor is not None]
     if len(found) < 1 + added:
         raise ModelError(
-            f"the {signal.modality} signal has no hidden states (its LLM gives text only); use `bridge: caption`"
+            f"the {signal.name} signal has no hidden states (its LLM gives text only); use `bridge: caption`"
         )
     return found[0] + found[1] if added else found[0]
 

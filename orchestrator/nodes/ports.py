@@ -13,12 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.models.calls import Call
 from orchestrator.models.signals import Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Kind = Literal["Media", "Features", "Prompts", "Reply", "Signals", "Condition"]
+    from orchestrator.nodes.media import Media
+
+Kind = Literal[
+    "Media", "Features", "Prompts", "Reply", "Signals", "Condition", "Tool", "Call", "Observation", "History"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class Reply:
     `text` is the reply without its signals, `spans` say where these stand in the new tokens `ids` [n]. `states` and
     `embeds` [n, d_llm] are the last layer's hidden states AT these tokens (not those that predict them) and their input
     embeddings: GILL and NExT-GPT read the sum of both. They are None where the reply has no signal, or the LLM is
-    text-only.
+    text-only: it asks by `calls` of tools, in order. `tokens` is its length, of a remote LLM in pieces of its answer.
     """
 
     text: str
@@ -89,18 +94,8 @@ class Reply:
     spans: tuple[Span, ...] = ()
     states: Tensor | None = None
     embeds: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Signal:
-    """One call that the LLM made: `states` and `embeds` [n_signal, d_llm] at its tokens (None from a text-only LLM),
-    the caption that it came with, and its place (character offset) in the reply."""
-
-    modality: str
-    caption: str
-    place: int = 0
-    states: Tensor | None = None
-    embeds: Tensor | None = None
+    calls: tuple[Call, ...] = ()
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ class Signals:
     """All signals of one modality in a reply, in order; never empty (no signal: the port is missing)."""
 
     modality: str
-    items: tuple[Signal, ...]
+    items: tuple[Call, ...]
 
 
 @dataclass(frozen=True)
@@ -124,3 +119,50 @@ class Condition:
     captions: tuple[str, ...]
     bridge: str = "signal"
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What an LLM may call: its name, what it does, and the JSON schema of its arguments; `target` says where it is, in
+    the words of its `kind` (function, flow or mcp)."""
+
+    name: str
+    description: str
+    schema: str
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a call gave: media in order (texts among them), or the error that the LLM is told. `name` is how later calls
+    refer to it, `seen` are its media as the LLM sees them: P_X of each."""
+
+    call: Call
+    name: str = ""
+    media: tuple[Media, ...] = ()
+    seen: tuple[Prompts, ...] = ()
+    error: str = ""
+
+    def of(self, modality: str) -> tuple[Media, ...]:
+        """The media of a modality."""
+        return tuple(media for media in self.media if media.modality == modality)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn of a dialogue: what somebody says; the assistant's calls; what these gave (role `tool`, whose
+    text is a template for that); what is seen."""
+
+    role: str
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    seen: tuple[Prompts, ...] = ()
+
+
+@dataclass(frozen=True)
+class History:
+    """A dialogue so far, for the next reply."""
+
+    turns: tuple[Turn, ...]

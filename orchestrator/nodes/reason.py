@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,8 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.errors import InputError
-from orchestrator.nodes.ports import Features, Port, PortType, Prompts, Reply
+from orchestrator.models.calls import as_tool
+from orchestrator.models.remote import RemoteLLM
+from orchestrator.nodes import speech
+from orchestrator.nodes.ports import Features, Port, PortType, Prompts, Reply, Turn
 from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Progress, Stage
+from orchestrator.nodes.tool import flat
 from orchestrator.prompts import template
 
 if TYPE_CHECKING:
@@ -45,6 +50,8 @@ class Reason(Stage):
     inputs: ClassVar[Mapping[str, Port]] = {
         "prompt": Port(PortType("Media", "text"), "F_T: what is asked.", optional=True),
         "media": Port(PortType("Prompts"), "P_X: soft prompts, before the text.", many=True, optional=True),
+        "history": Port(PortType("History"), "The dialogue before; of an agent, all of it.", optional=True),
+        "tools": Port(PortType("Tool"), "What it may call beside media.", many=True, optional=True),
     }
     outputs: ClassVar[Mapping[str, Port]] = {"reply": Port(PortType("Reply"), "t and S_X: text with signals.")}
 
@@ -58,6 +65,8 @@ class Reason(Stage):
         return Reason(self.config.model_copy(update={"signals": tuple(sorted(signals))}))
 
     def misfits(self, bundle: Bundle) -> list[str]:
+        if bundle.remote:  # whose signals are tool calls, for which nothing needs to be there
+            return []
         wanted = dict.fromkeys((*(self.config.signals or ()), *self.config.require))
         has = ", ".join(bundle.spec.signals) or "none"
         unknown = [modality for modality in wanted if modality not in bundle.spec.signals]
@@ -72,8 +81,10 @@ class Reason(Stage):
         return ("llm",)
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
-        """One left-padded batch (one by one when sampling), one reply a request."""
-        llm: LanguageModel = context.load("llm")
+        """One left-padded batch (one by one when sampling), one reply a request. A remote LLM is asked one by one."""
+        llm: LanguageModel | RemoteLLM = context.load("llm")
+        if isinstance(llm, RemoteLLM):
+            return [{"reply": self._asked(llm, i, request, context)} for i, request in enumerate(batch)]
         prompts = [self.prompt(request, llm) for request in batch]
         options = self.config.model_dump(include={"max_new_tokens", "temperature", "require"})
 
@@ -139,15 +150,46 @@ class Reason(Stage):
         return llm.encode(turns)
 
     def prompt(self, request: Inputs, llm: LanguageModel) -> Tensor:
-        """The embeddings [n, d_llm] of a request: media first, then the text. Raises InputError if it is empty."""
+        """The embeddings [n, d_llm] of a request: the dialogue so far, and in the last turn media first, then the text.
+        Raises InputError if it is empty."""
+        if "history" not in request and "tools" not in request:
+            media = [part for prompts in request.get("media", ()) for part in _parts(prompts)]
+            return llm.prompt([*media, self._text(request, bool(media))])
+        turns = speech.turns(self._said(request), flat(request.get("tools", ())))
+        spoken = [(role, [part for segment in said for part in _parts(segment)]) for role, said in turns]
+        return llm.embed_dialogues([llm.encode(spoken)])[0]
+
+    def _said(self, request: Inputs) -> list[Turn]:
+        """The dialogue that the reply is to."""
+        before = list(request["history"].turns) if "history" in request else []
+        seen = tuple(request.get("media", ()))
+        if before and not seen and "prompt" not in request:
+            return before
+        return [*before, Turn("user", self._text(request, bool(seen)), seen=seen)]
+
+    def _text(self, request: Inputs, media: bool) -> str:
+        """What is asked, in the template. Raises InputError if that is nothing, and there are no media."""
         said = template(self.config.template)
         values = {"prompt": request["prompt"].text} if "prompt" in request else dict.fromkeys(said.variables, "")
         text = said.render(**values)
-        media = [part for prompts in request.get("media", ()) for part in _parts(prompts)]
         blank = not (request["prompt"].text if "prompt" in request else text).strip()
         if blank and not media:
             raise InputError("the prompt is empty: write what you want, e.g. `a guitar on a blue ground`")
-        return llm.prompt([*media, text])
+        return text
+
+    def _asked(self, llm: RemoteLLM, i: int, request: Inputs, context: Context) -> Reply:
+        """The reply of a remote LLM: its text, and its tool calls."""
+        config = self.config
+
+        def tell(text: str, pieces: int) -> None:
+            context.report(i, Progress("tokens", pieces, config.max_new_tokens, text=text))
+
+        settings = {"max_tokens": config.max_new_tokens, "temperature": config.temperature}
+        dice = {"seed": context.seeds[i]} if self.random else {}
+        tools = [as_tool(t.name, t.description, json.loads(t.schema)) for t in flat(request.get("tools", ()))]
+        messages = speech.messages(self._said(request))
+        said = llm.ask(messages, config.signals or (), config.require, settings | dice, tell, tools)
+        return Reply(said.text, calls=said.tool_calls(), tokens=said.pieces)
 
     def _read(self, llm: LanguageModel, prompts: Sequence[Tensor], replies: Sequence[Tensor]) -> list[Outputs]:
         """Replies as values of the port; one more forward gives the states of those with signals."""
@@ -157,7 +199,8 @@ class Reason(Stage):
         states = llm.states([prompts[i] for i in asked], list(embeds.values())) if asked else []
         at = dict(zip(asked, states, strict=True))
         return [
-            {"reply": Reply(text, replies[i], spans, at.get(i), embeds.get(i))} for i, (text, spans) in enumerate(read)
+            {"reply": Reply(text, replies[i], spans, at.get(i), embeds.get(i), tokens=len(replies[i]))}
+            for i, (text, spans) in enumerate(read)
         ]
 
 

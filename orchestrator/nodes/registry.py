@@ -22,6 +22,9 @@ BUILT_IN: dict[str, str] = {
     "decode": "orchestrator.nodes.decode:Decode",
     "output_project": "orchestrator.nodes.output_project:OutputProject",
     "generate": "orchestrator.nodes.generate:Generate",
+    "route": "orchestrator.nodes.route:Route",
+    "agent": "orchestrator.nodes.agent:Agent",
+    "tool": "orchestrator.nodes.tool:Toolbox",
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.models.bundle import Bundle
+    from orchestrator.nodes.media import Media
 
 Inputs = Mapping[str, Any]  # port name -> value; an optional port without a value is absent; a `many` port is a tuple
 Outputs = dict[str, Any]  # port name -> value; an optional port may be absent
@@ -51,6 +52,33 @@ class Learned:
     outputs: list[Outputs]
     losses: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+
+
+class Callee(Protocol):
+    """A flow as a tool calls it."""
+
+    @property
+    def name(self) -> str:
+        """The flow's name."""
+
+    @property
+    def doc(self) -> str:
+        """What it does."""
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[str, str, bool]]:
+        """Name -> (modality, what it is, whether it must be given)."""
+
+    def run(self, inputs: Mapping[str, Any]) -> tuple[Media, ...]:
+        """All that it makes, in the order of its outputs."""
+
+
+@runtime_checkable
+class Flows(Protocol):
+    """What the engine lends beside `Context` where flows are called."""
+
+    def flow(self, place: str) -> Callee:
+        """A flow to be called: a file, seen from the flow's own, or an arrow line. Raises what is wrong with it."""
 
 
 class Context(Protocol):
@@ -88,6 +116,7 @@ class Stage(ABC):
     outputs: ClassVar[Mapping[str, Port]]
     config_class: ClassVar[type[Config]] = Config
     random: ClassVar[bool] = False  # whether the seed changes the output
+    pure: ClassVar[bool] = True  # whether the output follows from inputs, config, parts and seed: else it always runs
 
     def __init__(self, config: Config) -> None:
         self.config: Any = config
@@ -102,6 +131,10 @@ class Stage(ABC):
 
     def for_flow(self, signals: frozenset[str]) -> Stage:
         """This stage, told which modalities the flow takes from the signals in its replies."""
+        return self
+
+    def for_bundle(self, bundle: Bundle) -> Stage:
+        """This stage, told what it will run on, where what is not configured follows from that."""
         return self
 
     def misfits(self, bundle: Bundle) -> list[str]:

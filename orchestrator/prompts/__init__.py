@@ -14,7 +14,7 @@ from importlib import resources
 
 from orchestrator.errors import UserError, nearest
 
-__all__ = ["Template", "names", "template", "wordings"]
+__all__ = ["Template", "names", "role", "template", "wordings"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -60,6 +60,19 @@ def template(name_or_text: str) -> Template:
         )
     file = resources.files(__name__).joinpath(f"{name_or_text}.txt")
     return Template(file.read_text(encoding="utf-8").rstrip("\n"))
+
+
+@cache
+def role(name_or_text: str) -> str:
+    """What an LLM is told to be: `roles/<name>.txt`; anything that is not one lower-case word is the text itself."""
+    if not _NAME.fullmatch(name_or_text):
+        return name_or_text
+    folder = resources.files(__name__).joinpath("roles")
+    file = folder.joinpath(f"{name_or_text}.txt")
+    if not file.is_file():
+        known = (f.name.removesuffix(".txt") for f in folder.iterdir())
+        raise UserError(f"no role is named '{name_or_text}'.{nearest(name_or_text, known)}")
+    return file.read_text(encoding="utf-8").strip()
 
 
 @cache

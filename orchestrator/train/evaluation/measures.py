@@ -48,7 +48,7 @@ class SignalsMeasure(_Measure):
 
 
 class RoutesMeasure(_Measure):
-    """Whether a reply has the modalities that were asked for, and only them."""
+    """Whether a reply has the modalities that were asked for, and only them; beside it a router by keywords."""
 
     metric: Literal["routes"]
 

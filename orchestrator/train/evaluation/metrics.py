@@ -12,7 +12,7 @@ from orchestrator.errors import nearest
 from orchestrator.flow.plan import Plan
 from orchestrator.flow.spec import FlowSpec
 from orchestrator.nodes.ports import Reply, Signals
-from orchestrator.train.evaluation import flows, text
+from orchestrator.train.evaluation import flows, keywords, text
 from orchestrator.train.evaluation.judge import Judge
 from orchestrator.train.evaluation.requests import TEXT, Asked
 from orchestrator.train.evaluation.runner import Values
@@ -20,6 +20,7 @@ from orchestrator.train.lent import Lent
 
 Case = dict[str, Any]  # what is noted of one reply; plain values
 Noted = Sequence[tuple[Asked, Case]]
+KEYWORDS = "keywords"  # the way of the baseline
 POINTS = frozenset({"CIDEr", "BLEU"})  # the numbers that are no shares
 
 
@@ -35,6 +36,7 @@ class Metric(ABC):
     """A kind of measure. It sees batches of replies, and keeps plain values only."""
 
     ways: tuple[str, ...] = ("",)  # variants of the flow that are compared
+    baselines: ClassVar[tuple[str, ...]] = ()  # ways for which no flow runs
     merges: ClassVar[bool] = False  # whether samples that ask the same are one, with all their references
     total: ClassVar[bool] = False  # whether there is a number over all modalities
 
@@ -61,6 +63,10 @@ class Metric(ABC):
     @abstractmethod
     def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
         """What there is to note of a batch."""
+
+    def baseline(self, way: str, asked: Asked) -> Case:
+        """What there is to note of a request in a way for which no flow runs."""
+        raise NotImplementedError(way)
 
     @abstractmethod
     def scores(self, noted: Noted) -> dict[str, Score]:
@@ -215,10 +221,15 @@ class SignalCounts(_Replies):
 
 
 class Routes(_Replies):
-    """Whether the modalities asked for are there, and only they."""
+    """Whether the modalities asked for are there, and only they, beside what a router by keywords would make."""
+
+    baselines = (KEYWORDS,)
 
     def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
         return [{"route": "+".join(sorted(_counts(plan, values))) or TEXT} for values in made]
+
+    def baseline(self, way: str, asked: Asked) -> Case:
+        return {"route": keywords.route(asked.text)}
 
     def scores(self, noted: Noted) -> dict[str, Score]:
         return {"right route": share(case["route"] == asked.route for asked, case in noted)}

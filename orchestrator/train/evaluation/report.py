@@ -27,7 +27,8 @@ class Advanced:
 @dataclass(frozen=True)
 class Number:
     """A number: its mean over seeds, and their standard deviation (None: the flow has no chance in it, or there is one
-    seed). A share is from 0 to 1; `of` samples a seed, `count` in all. `way` is the bridge, or `signal - caption`."""
+    seed). A share is from 0 to 1; `of` samples a seed, `count` in all. `way` is the bridge, `signal - caption`, or
+    the baseline."""
 
     name: str
     modality: str
@@ -48,7 +49,7 @@ class Number:
 
 
 DIFFERENCE = "signal - caption"
-COLUMNS = ("measure", "modality", "bridge", "number", "value", "of")
+COLUMNS = ("measure", "modality", "way", "number", "value", "of")
 
 
 def number(name: str, modality: str, way: str, scores: Mapping[int, Score]) -> Number:

@@ -69,6 +69,7 @@ class _Running:
         for seed, requests in self.job.requests.items():
             for way in self.job.metric.ways:
                 self._run(seed, way, requests)
+            self._guess(seed, requests)
         job, numbers, cases = self.job, list(self._numbers()), tuple(self._cases())
         numbers += _differences(numbers)
         return Measured(job.name, job.measure.metric, job.measure.doc, tuple(numbers), job.report.as_dict(), cases)
@@ -84,6 +85,14 @@ class _Running:
                     cases = self.job.metric.see(plan, self.parts, asked, made, modality)
                     self.noted[modality, way, seed] += zip(asked, cases, strict=True)
                 self._tell(len(batch))
+
+    def _guess(self, seed: int, requests: Sequence[Asked]) -> None:
+        """The ways for which no flow runs."""
+        metric = self.job.metric
+        for way in metric.baselines:
+            for asked in requests:
+                for modality in metric.groups(asked):
+                    self.noted[modality, way, seed].append((asked, metric.baseline(way, asked)))
 
     def _answers(self, seed: int, way: str, batch: Sequence[Asked]) -> Iterator[tuple[Asked, Values]]:
         """The values of a flow for each request; one that cannot be run is reported, and left out."""

@@ -13,8 +13,9 @@ from torch import Tensor
 from orchestrator.errors import InputError
 from orchestrator.flow.keys import NodeKeys
 from orchestrator.flow.plan import WiredNode
+from orchestrator.models.calls import Call
 from orchestrator.nodes.media import Media
-from orchestrator.nodes.ports import Features, Signal, Signals
+from orchestrator.nodes.ports import Features, Signals
 from orchestrator.nodes.stage import Outputs, Stage
 from orchestrator.train.data.report import FORM, Report
 from orchestrator.train.data.sample import MediaRef, Sample
@@ -142,7 +143,7 @@ class Preparer:
             def make(
                 at: list[int], node: WiredNode = node, modality: str = modality, said: list[str] = said
             ) -> list[Row]:
-                signals = [Signals(modality, (Signal(modality, said[i]),)) for i in at]
+                signals = [Signals(modality, (Call(modality, said[i]),)) for i in at]
                 made = node.stage.targets([{"signal": signal} for signal in signals], self.parts)
                 return [m["tau"][0] for m in made]
 
@@ -194,11 +195,11 @@ class Preparer:
 
     def _signals(self, sample: Sample, row: Row) -> dict[str, Signals]:
         """A row as signals again, with the captions of the sample."""
-        found: dict[str, list[Signal]] = {}
+        found: dict[str, list[Call]] = {}
         for ref in sample.outputs:
             items = found.setdefault(ref.modality, [])
             states, embeds = (self._here(row[f"{ref.modality}.{len(items)}.{name}"]) for name in ("states", "embeds"))
-            items.append(Signal(ref.modality, ref.caption, 0, states, embeds))
+            items.append(Call(ref.modality, ref.caption, 0, states, embeds))
         return {modality: Signals(modality, tuple(items)) for modality, items in found.items()}
 
     def _counts(self, batch: Batch) -> dict[str, int]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import torch
 
-from orchestrator.nodes.ports import Condition, Signal, Signals
+from orchestrator.models.calls import Call
+from orchestrator.nodes.ports import Condition, Signals
 from orchestrator.nodes.stage import Inputs
 from orchestrator.train.data.sample import Sample
 from orchestrator.train.graph.batch import Batch
@@ -75,7 +76,7 @@ class Generation:
         return Signals(signals.modality, tuple(items))
 
 
-def _nothing(signal: Signal) -> Signal:
+def _nothing(signal: Call) -> Call:
     states, embeds = (None if t is None else torch.zeros_like(t) for t in (signal.states, signal.embeds))
     return replace(signal, caption="", states=states, embeds=embeds)
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from orchestrator.models import adapter, weights
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.bundle_spec import LlmSpec
 from orchestrator.models.derive import derive
 from orchestrator.models.manifest import load_projector, new_projector, save_projector
 from orchestrator.train.lent import Lent
@@ -109,7 +110,7 @@ class Parts(Lent):
 
     def _whole_llm(self) -> dict[str, Any]:
         """The base's LLM with new weights: spoken to in the same way, and with the id that its projectors know."""
-        spec = self.bundle.spec.llm.model_dump(exclude={"adapter"}, exclude_defaults=True)
+        spec = self.bundle.spec.llm.model_dump(exclude={"adapter", *LlmSpec.WHERE}, exclude_defaults=True)
         return {**spec, "path": LLM, "id": self.bundle.id(LLM)}
 
     def _projectors(self) -> list[str]:
@@ -138,5 +139,7 @@ def _projector(bundle: Bundle, part: str, tuning: ProjectorTuning, recipe: str) 
 
 
 def _count(bundle: Bundle, part: str) -> int:
-    shapes = [t["shape"] for file in weights.files(bundle.path(part)) for t in weights.tensors(file).values()]
+    """The parameters of a part without its adapters; of pickles they are not known."""
+    own = [f for f in bundle.weights(part) if f.suffix == ".safetensors" and f.is_relative_to(bundle.path(part))]
+    shapes = [t["shape"] for file in own for t in weights.tensors(file).values()]
     return sum(map(math.prod, shapes))

@@ -30,7 +30,7 @@ def test_files(flow: Flow, tmp_path: Path) -> None:
     names = {p.name for p in folder.iterdir()}
     assert names == {"events.jsonl", "flow.yaml", "run.json", "words.txt", "words-2.txt", "said.txt"}
     assert [(folder / name).read_text() for name in ("words.txt", "words-2.txt", "said.txt")] == ["yes", "no", "yes no"]
-    assert result.paths == {"words": folder / "words.txt", "said": folder / "said.txt"}
+    assert result.paths == {name: folder / f"{name}.txt" for name in ("words", "words-2", "said")}
     assert load(folder / "flow.yaml") == flow.spec
 
 
@@ -44,6 +44,13 @@ def test_run_json(flow: Flow, tmp_path: Path) -> None:
         "text": "yes no",
         "path": str(tmp_path / result.run / "said.txt"),
         "meta": {"chars": 6},
+    }
+    (more,) = told["outputs"]["words"]["more"]
+    assert more == {
+        "modality": "text",
+        "text": "no",
+        "path": str(tmp_path / result.run / "words-2.txt"),
+        "meta": {"chars": 2},
     }
     assert [(n["name"], n["status"], n["batch"]) for n in told["nodes"]] == [
         ("w", "ran", 1),

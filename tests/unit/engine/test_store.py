@@ -14,9 +14,10 @@ import torch
 
 from orchestrator.engine import codec
 from orchestrator.engine.store import Store
+from orchestrator.models.calls import Call
 from orchestrator.models.signals import Span
 from orchestrator.nodes.media import Audio, Media, Video
-from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signal, Signals
+from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signals
 
 RANDOM = np.random.default_rng(0)
 HALF = torch.randn(3, 4).to(torch.bfloat16)
@@ -29,7 +30,7 @@ VALUES: dict[str, Any] = {
     "reply": Reply("a dog", IDS, (Span("video", 1, 3, 5, "a dog"),), STATES, -STATES),
     "reply without signals": Reply("hi", IDS),
     "reply of a text-only LLM": Reply("hi"),
-    "signals": Signals("image", (Signal("image", "a", 1, STATES[:3], STATES[3:]), Signal("image", "b", 2))),
+    "signals": Signals("image", (Call("image", "a", 1, STATES[:3], STATES[3:]), Call("image", "b", 2))),
     "condition": Condition(
         "video", ({"prompt_embeds": torch.randn(1, 3, 4)},), ("a",), "caption", {"content": [1, "x"]}
     ),

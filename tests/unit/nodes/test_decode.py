@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from orchestrator.errors import CallError
+from orchestrator.models.calls import Call
 from orchestrator.models.signals import Span
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.ports import Reply
@@ -29,7 +32,7 @@ def test_text_only() -> None:
 def test_signals_by_modality_in_order() -> None:
     outputs = decode(FULL)
     assert outputs.keys() == {"text", "image", "video"}
-    told = [(s.modality, s.caption, s.place) for s in outputs["video"].items]
+    told = [(s.name, s.caption, s.place) for s in outputs["video"].items]
     assert told == [("video", "a dog", 5), ("video", "again", 9)]
     for signal, (start, stop) in zip(outputs["video"].items, ((1, 3), (8, 10)), strict=True):
         assert torch.equal(signal.states, STATES[start:stop])
@@ -60,3 +63,18 @@ def test_in_train_mode_it_passes_on_what_it_splits() -> None:
     assert torch.equal(learned.outputs[0]["image"].items[0].states, STATES[4:6])
     assert (learned.losses, learned.counts) == ({}, {})
     assert stage.targets(batch, StageContext()) == [{}, {}]
+
+
+def test_tool_calls_are_signals_without_states() -> None:
+    calls = [
+        Call(f"make_{m}", place=i, arguments=f'{{"caption": "{m}"}}') for i, m in enumerate(("image", "audio", "image"))
+    ]
+    outputs = decode(Reply("look and hear", calls=tuple(calls)))
+    assert outputs.keys() == {"text", "image", "audio"}
+    told = [(s.caption, s.place, s.states) for s in outputs["image"].items]
+    assert told == [("image", 0, None), ("image", 2, None)]
+
+
+def test_a_call_that_makes_nothing() -> None:
+    with pytest.raises(CallError, match=r"called 'make_text': there is no such tool"):
+        decode(Reply("", calls=(Call("make_text", arguments="{}"),)))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.errors import UserError
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Port, PortType
-from orchestrator.nodes.registry import BUILT_IN
+from orchestrator.nodes.registry import BUILT_IN, stage_class
 from orchestrator.nodes.stage import Config, Context, Inputs, Outputs, Progress, Stage
 from orchestrator.testing import StageContext, check_stage
 from tests.stubs import STAGES, TEXT, Echo, EchoConfig
@@ -24,9 +24,13 @@ def said(text: str) -> Media:
     return Media.load(text, "text")
 
 
+NEEDED: dict[str, dict[str, Any]] = {"tool": {"function": "json:dumps"}}  # settings without which there is no stage
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_stages_declare_well(name: str) -> None:
-    check_stage(name)
+    found = stage_class(name)
+    check_stage(found(found.config_class(**NEEDED.get(name, {}))))
 
 
 EXAMPLES: dict[str, list[Inputs]] = {

@@ -11,9 +11,10 @@ import torch
 
 from orchestrator.flow.plan import Plan
 from orchestrator.flow.wiring import wire
+from orchestrator.models.calls import Call
 from orchestrator.models.signals import SignalTokens, Span
 from orchestrator.nodes.media import Media as Medium
-from orchestrator.nodes.ports import Reply, Signal, Signals
+from orchestrator.nodes.ports import Reply, Signals
 from orchestrator.train.data.sample import MediaRef, Sample, Turn
 from orchestrator.train.evaluation import flows
 from orchestrator.train.evaluation.metrics import Captions, Media, Routes, Score, SignalCounts
@@ -33,7 +34,7 @@ def media(*modalities: str) -> tuple[MediaRef, ...]:
 
 
 def signals(**counts: int) -> dict[str, Signals]:
-    return {f"decode.{m}": Signals(m, tuple(Signal(m, "x") for _ in range(n))) for m, n in counts.items()}
+    return {f"decode.{m}": Signals(m, tuple(Call(m, "x") for _ in range(n))) for m, n in counts.items()}
 
 
 def scores(
@@ -124,6 +125,11 @@ def test_routes(wanted: tuple[str, ...], found: dict[str, int], right: bool) -> 
     plan = wire(flows.one_turn(("text",), allowed=("image", "video")))
     request = ask("do", answer=("x", *media(*wanted)))
     assert scores(Routes(), plan, [request], [signals(**found)], "x") == {"right route": Score(float(right), 1)}
+
+
+def test_routes_have_a_baseline() -> None:
+    routes, asked = Routes(), ask("Film it.", answer=("x",))
+    assert [routes.baseline(way, asked) for way in routes.baselines] == [{"route": "video"}]
 
 
 COUNTED = [
