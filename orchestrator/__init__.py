@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.result import Result
     from orchestrator.errors import (
         BundleError,
+        CallError,
         Cancelled,
         DataError,
         FileError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         OrchError,
         OutOfMemory,
         OutputError,
+        PlacementError,
         RecipeError,
         ResumeError,
         RetryError,
@@ -46,6 +48,7 @@ __all__ = [
     "Audio",
     "Bundle",
     "BundleError",
+    "CallError",
     "Cancelled",
     "Config",
     "Context",
@@ -61,6 +64,7 @@ __all__ = [
     "OrchError",
     "OutOfMemory",
     "OutputError",
+    "PlacementError",
     "Port",
     "PortType",
     "RecipeError",

@@ -9,8 +9,10 @@
     │   ├── BundleError           a bundle: unknown, incomplete, damaged, or parts that do not fit together
     │   ├── DataError             training data: a sample, a file of them, or too many broken ones (`.reason`)
     │   ├── OutputError           a place that cannot be written
+    │   ├── PlacementError        a device, precision or offload that is not there for a part
     │   └── ResumeError           a training run that cannot go on as it is asked to
     ├── ModelError                a model or stage did wrong; the CLI exits with 1
+    │   ├── CallError             a tool call of an LLM that can't be followed (`.tool`)
     │   └── NodeError             a node failed while running (`.node`, `.stage`, `.__cause__`)
     ├── TrainError                a training run had to stop; its last good state is kept; the CLI exits with 1
     ├── RetryError                the same call may succeed later or with other settings; the CLI exits with 1
@@ -88,12 +90,24 @@ class OutputError(UserError):
     """A place cannot be written."""
 
 
+class PlacementError(UserError):
+    """A part cannot be placed as asked: unknown part, absent device, or a precision or offload that it lacks."""
+
+
 class ResumeError(UserError):
     """A training run cannot go on as it is asked to."""
 
 
 class ModelError(OrchError):
     """A model or stage did wrong."""
+
+
+class CallError(ModelError):
+    """An LLM called a tool that there is not, or with arguments that the tool does not take."""
+
+    def __init__(self, tool: str, message: str) -> None:
+        self.tool = tool
+        super().__init__(f"the LLM called '{tool}': {message}")
 
 
 class NodeError(ModelError):

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orchestrator.models.calls import Call
 from orchestrator.nodes.generate import Generate, GenerateConfig
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.output_project import OutputProject, OutputProjectConfig
-from orchestrator.nodes.ports import Signal, Signals
+from orchestrator.nodes.ports import Signals
 from orchestrator.nodes.stage import Inputs
 from orchestrator.testing import StageContext
 from tests import tiny
@@ -40,7 +41,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 def signals(modality: str, *captions: str, seed: int = 0) -> Signals:
     shape = (tiny.ALL_SIGNALS[modality], tiny.WIDTH)
     each = [(c, randn(*shape, seed=seed + i), randn(*shape, seed=90 + i)) for i, c in enumerate(captions)]
-    return Signals(modality, tuple(Signal(modality, c, 0, states, embeds) for c, states, embeds in each))
+    return Signals(modality, tuple(Call(modality, c, 0, states, embeds) for c, states, embeds in each))
 
 
 def asked(modality: str) -> list[Inputs]:
@@ -54,7 +55,7 @@ def asked(modality: str) -> list[Inputs]:
 def bare(request: Inputs) -> Inputs:
     """Captions only."""
     signal = request["signal"]
-    return {"signal": Signals(signal.modality, tuple(Signal(signal.modality, i.caption) for i in signal.items))}
+    return {"signal": Signals(signal.modality, tuple(Call(signal.modality, i.caption) for i in signal.items))}
 
 
 def shown(modality: str) -> list[Inputs]:

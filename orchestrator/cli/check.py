@@ -12,6 +12,7 @@ import argparse
 import json
 from dataclasses import asdict
 
+from orchestrator.cli.options import trust_argument
 from orchestrator.errors import FlowError, Problem, UserError
 
 
@@ -19,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `orch check`."""
     parser.add_argument("flows", nargs="*", metavar="FLOW", help="flow files or arrow lines")
     parser.add_argument("--bundle", metavar="NAME|PATH", help="check against this bundle, not the one the flow names")
+    trust_argument(parser)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of flow files and exit")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
@@ -32,23 +34,28 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not args.flows:
         raise UserError("nothing to check: give flow files or arrow lines, as in `orch check flows/*.yaml`")
-    found = {flow: problems(flow, args.bundle) for flow in args.flows}
+    found, warned = {}, {}
+    for flow in args.flows:
+        found[flow], warned[flow] = problems(flow, args.bundle)
     if args.json:
-        print(json.dumps({"flows": {flow: [asdict(p) for p in listed] for flow, listed in found.items()}}))
+        listed = {flow: [asdict(p) for p in told] for flow, told in found.items()}
+        print(json.dumps({"flows": listed, "warnings": warned}))
     else:
-        for flow, listed in found.items():
-            print("\n".join(map(str, listed)) or f"{flow}: sound")
+        for flow, told in found.items():
+            print("\n".join(map(str, told)) or f"{flow}: sound")
+        for line in dict.fromkeys(line for told in warned.values() for line in told):
+            print(f"warning: {line}")
     return 2 if any(found.values()) else 0
 
 
-def problems(flow: str, bundle: str | None) -> list[Problem]:
-    """Everything that is wrong with a flow."""
+def problems(flow: str, bundle: str | None) -> tuple[list[Problem], list[str]]:
+    """Everything that is wrong with a flow, and what may go wrong one day with the bundle of one that is sound."""
     from orchestrator.engine.flow import Flow
+    from orchestrator.models.places import warnings
 
     try:
-        Flow.of(flow, bundle=bundle)
+        return [], list(warnings(Flow.of(flow, bundle=bundle).bundle))
     except FlowError as error:
-        return list(error.problems)
+        return list(error.problems), []
     except UserError as error:
-        return [Problem(str(error), flow)]
-    return []
+        return [Problem(str(error), flow)], []

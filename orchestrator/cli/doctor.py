@@ -119,12 +119,16 @@ def runs(out: Path) -> Iterator[Finding]:
 
 
 def bundles(out: Path) -> Iterator[Finding]:
-    """Whether the bundles that ship are whole."""
+    """Whether the bundles that ship, and were fetched, are whole."""
     from orchestrator.models.bundle import Bundle
     from orchestrator.models.verify import verify
 
     for name in Bundle.known():
-        problems = verify(Bundle.open(name))
+        bundle = Bundle.open(name)
+        if bundle.absent():
+            yield Finding(f"bundle {name}", "ok", f"not fetched; orch bundle fetch {name} tells how large it is")
+            continue
+        problems = verify(bundle)
         yield Finding(f"bundle {name}", "fail" if problems else "ok", "; ".join(problems) or "every part is sound")
     if not Bundle.known():
         yield Finding("bundles", "fail", "none ships with this installation: reinstall orch-mm")

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.options import trust_argument
 from orchestrator.cli.tables import plain_table
 from orchestrator.errors import UserError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `orch eval`."""
     parser.add_argument("evaluation", metavar="FILE", help="an evaluation file")
+    trust_argument(parser)
     parser.add_argument("--bundle", metavar="NAME|PATH", help="measure this bundle, not the one the file names")
     parser.add_argument("--limit", type=int, metavar="N", help="only N samples of each measure and seed: a quick look")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON, every reply included")

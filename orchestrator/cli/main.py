@@ -26,7 +26,9 @@ COMMANDS: dict[str, str] = {
     "stages": "list the stages, with their ports and settings",
     "train": "train what is trainable in a flow, by a recipe",
     "eval": "measure a bundle: captions, generated media, signals, routes",
-    "bundle": "list, show or verify bundles of models",
+    "bundle": "list, show, fetch, start or verify bundles of models",
+    "mcp": "serve flows as the tools of an MCP server",
+    "serve": "serve flows over HTTP, also to clients of OpenAI's API",
     "doctor": "check this machine and installation",
 }
 
@@ -60,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(command: Command, args: argparse.Namespace) -> int:
     """Run a command; its errors become messages on stderr (and, with --json, one object on stdout)."""
     try:
+        if words := getattr(args, "trust", None):
+            from orchestrator.models.trust import allow
+
+            allow(words)
         return command.main(args)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.options import flow_arguments, load_flow, pairs
+from orchestrator.cli.options import flow_arguments, load_flow, pairs, placing, placing_arguments
 from orchestrator.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs go (default: runs)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all that is random (default: 0)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto (default)")
+    placing_arguments(parser)
     parser.add_argument("--no-cache", action="store_true", help="compute every node, even if its result is there")
     parser.add_argument("--allow-urls", action="store_true", help="fetch media inputs that are http(s) addresses")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, last")
@@ -49,15 +49,17 @@ def main(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from orchestrator.cli.live import showing
+    from orchestrator.cli.memory import memory
 
     flow = load_flow(args)
     console = Console(stderr=True)
     with ExitStack() as stack:
         inputs = read_inputs(flow, pairs(args.input, "-i"), args.allow_urls, stack)
+        places = placing(args)
+        if not args.quiet and (plan := flow.memory_plan(**places)).decided:
+            console.print(memory(plan))
         on_event = stack.enter_context(showing(console, args.quiet, args.trace_svg))
-        result = flow.run(
-            inputs, seed=args.seed, out=args.out, cache=not args.no_cache, device=args.device, on_event=on_event
-        )
+        result = flow.run(inputs, seed=args.seed, out=args.out, cache=not args.no_cache, on_event=on_event, **places)
     if args.json:
         print(json.dumps(result.as_dict()))
     elif args.quiet or not (console.is_terminal and sys.stdout.isatty()):  # there the trace has just shown it
@@ -101,7 +103,7 @@ def _fetched(name: str, url: str, allowed: bool, stack: ExitStack) -> Path:
         raise InputError(f"input '{name}': {url} is an address; add --allow-urls to fetch it, or give a file")
     import tempfile
 
-    from orchestrator.cli.fetch import fetch
+    from orchestrator.nodes.media_fetch import fetch
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orch-")))
     return fetch(url, folder, f"input '{name}'")
@@ -110,7 +112,9 @@ def _fetched(name: str, url: str, allowed: bool, stack: ExitStack) -> Path:
 def _said(result: Result, paths_only: bool) -> Iterator[str]:
     """The outputs as lines: `name: text` or `name: path`, or the bare paths."""
     from orchestrator.cli.previews import one_line
+    from orchestrator.engine.summary import numbered
 
-    for name, media in result.outputs.items():
-        path = str(result.paths[name])
-        yield path if paths_only else f"{name}: {one_line(media.text) if media.modality == 'text' else path}"
+    for output, several in result.several.items():
+        for name, media in numbered(output, several).items():
+            path = str(result.paths[name])
+            yield path if paths_only else f"{name}: {one_line(media.text) if media.modality == 'text' else path}"

@@ -1,31 +1,30 @@
-"""Show the flow behind a file or an arrow line: its YAML, its graph, and what it will keep in memory.
+"""Show the flow behind a file or an arrow line: its YAML, its graph, and where its parts go.
 
 orch show "image -> text -> video"
 orch show "image -> text -> video" --yaml > flow.yaml
 orch show flow.yaml --png flow.png
+orch show flow.yaml --memory 8GB
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import flow_arguments, load_flow
-from orchestrator.cli.tables import plain_table, size
+from orchestrator.cli.memory import memory
+from orchestrator.cli.options import flow_arguments, load_flow, placing, placing_arguments
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from orchestrator.engine.flow import Flow
-    from orchestrator.flow.fit import PartUse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `orch show`."""
     flow_arguments(parser)
+    placing_arguments(parser)
     parser.add_argument("--yaml", action="store_true", help="print only the YAML")
     parser.add_argument("--mermaid", action="store_true", help="print only the compiled graph, as a mermaid diagram")
     parser.add_argument("--png", type=Path, metavar="FILE", help="save the graph as a picture instead of printing it")
@@ -45,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     if args.yaml:
         print(yaml_of(flow), end="")
     if not (args.png or args.mermaid or args.yaml):
-        everything(flow)
+        everything(flow, placing(args))
     return 0
 
 
@@ -56,7 +55,7 @@ def yaml_of(flow: Flow) -> str:
     return dumps(flow.spec)
 
 
-def everything(flow: Flow) -> None:
+def everything(flow: Flow, places: Mapping[str, Any]) -> None:
     """YAML, graph and memory plan, on stdout."""
     from rich.console import Console
     from rich.syntax import Syntax
@@ -71,12 +70,4 @@ def everything(flow: Flow) -> None:
         sys.stdout.write(text)
     console.print()
     console.print(Drawing.of(flow.plan))
-    console.print(memory(flow.memory_plan()))
-
-
-def memory(uses: Sequence[PartUse]) -> Table:
-    """The parts that are loaded, once each, with their sizes and who uses them."""
-    rows = [(use.part, use.kind, size(use.bytes), ", ".join(use.used_by)) for use in uses]
-    return plain_table(
-        ("part", "kind", "size", "used by"), [*rows, ("total", "", size(sum(u.bytes for u in uses)), "")]
-    )
+    console.print(memory(flow.memory_plan(**places)))

@@ -4,8 +4,9 @@
   image  (a thumbnail)                       the inputs, with previews
 ✓ see    encode    0.12 s  cpu  F_X [65, 256]
 ⠹ think  reason    1.30 s  cpu               the nodes on their rail: sign, name, stage, time, device, what it made
-│  ━━━━━━━━╺━━━━━━━━━━ 9/24 tokens           and below: progress, previews, why it was skipped or failed
+│  ━━━━━━━━╺━━━━━━━━━━ 9/24 tokens           and below: progress, previews, why it failed
 ○ split  decode
+– film   generate          skipped: no split.video
 → caption  a red fox on blue                 the outputs, then one line about the run
 """
 
@@ -127,7 +128,7 @@ class Trace:
             _column(node.name, min(22, max(len(n.name) for n in nodes)), DIM if faint else "bold"),
             *(() if told else (_column(node.stage, max(len(n.stage) for n in nodes), DIM if faint else "cyan"),)),
             Text(timed),
-            _column(node.device, max(len(n.device) for n in nodes), DIM),
+            _column(node.device if node.state != "skipped" else "", max(len(n.device) for n in nodes), DIM),
             self._said(node),
         )
         line = Text("  ", no_wrap=True).join(columns)
@@ -139,7 +140,8 @@ class Trace:
         if node.state == "loading":
             return Text(f"loading {node.part}", "yellow")
         if node.state in ("skipped", "failed"):
-            return Text(node.state, SIGNS[node.state][1])
+            reason = f": {node.reason}" if node.state == "skipped" and node.reason else ""
+            return Text(node.state + reason, SIGNS[node.state][1])
         named = len(node.made) > 1
         made = Text(", ").join(
             Text.assemble((f"{port}:" if named else "", DIM), " " if named else "", what)
@@ -196,7 +198,7 @@ def _parts(node: NodeView, width: int) -> Iterator[RenderableType]:
         if progress.preview:
             yield pictures(progress.preview, width)
         yield _bar(progress)
-    if node.reason:
+    if node.reason and node.state != "skipped":  # there it stands in the line above
         yield Text(node.reason, SIGNS[node.state][1])
     for media in node.media.values():
         shown = preview(media, width)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.options import pairs
+from orchestrator.cli.options import pairs, trust_argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--resume", action="store_true", help="go on from a checkpoint; without one, that is an error")
     again.add_argument("--fresh", action="store_true", help="remove what is in DIR of a run before, and start anew")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
+    trust_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="only tell what trains, and estimate memory and time")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, last")
     parser.add_argument("--quiet", action="store_true", help="no bars; only the path of the bundle")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from orchestrator.cli.rails import Rail, rails
 from orchestrator.engine import events as ev
+from orchestrator.flow.plan import owner
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Progress
 
@@ -45,6 +46,7 @@ class RunView:
         self.finished: ev.RunFinished | None = None
         self.nodes: dict[str, NodeView] = {}
         self.rails: dict[str, Rail] = {}
+        self._edges: list[tuple[str, str]] = []
         self.outputs: list[ev.OutputReady] = []
 
     @property
@@ -69,30 +71,43 @@ class RunView:
     def _(self, event: ev.RunStarted) -> None:
         self.started, self._origin = event, self._clock() - event.time
         self.nodes = {name: NodeView(name, stage) for name, stage in event.nodes}
-        self.rails = rails(list(self.nodes), event.edges)
+        self._edges = list(event.edges)
+        self.rails = rails(list(self.nodes), self._edges)
 
     @_apply.register
     def _(self, event: ev.NodeStarted) -> None:
-        node = self.nodes[event.node]
+        node = self._node(event)
         node.state, node.device = "running", event.device
         node.began = node.began or event.time
 
     @_apply.register
     def _(self, event: ev.LoadStarted) -> None:
-        node = self.nodes[event.node]
+        node = self._node(event)
         node.state, node.part = "loading", event.part
         node.began = node.began or event.time
 
     @_apply.register
     def _(self, event: ev.NodeProgress) -> None:
-        node = self.nodes[event.node]
+        node = self._node(event)
         node.state, node.progress = "running", event.progress
 
     @_apply.register
     def _(self, event: ev.NodeFinished) -> None:
-        node = self.nodes[event.node]
+        node = self._node(event)
         node.state, node.seconds, node.device = event.status, event.seconds, event.device
         node.made, node.media, node.reason = event.made, event.media, event.reason
+
+    def _node(self, event: ev.NodeEvent) -> NodeView:
+        """The node of an event. One that nobody announced belongs to a branch: it stands before the node that it is
+        of, `act` of `act.2.generate`, with a lane down to it."""
+        if event.node not in self.nodes:
+            of = owner(event.node)
+            names = list(self.nodes)
+            names.insert(names.index(of), event.node)
+            self.nodes = {name: self.nodes.get(name) or NodeView(name, event.stage) for name in names}
+            self._edges.append((event.node, of))
+            self.rails = rails(names, self._edges)
+        return self.nodes[event.node]
 
     @_apply.register
     def _(self, event: ev.OutputReady) -> None:

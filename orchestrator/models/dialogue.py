@@ -17,7 +17,8 @@ import torch
 from jinja2 import TemplateError
 
 from orchestrator.errors import BundleError, InputError
-from orchestrator.models.signals import Call, SignalTokens
+from orchestrator.models.calls import Call
+from orchestrator.models.signals import SignalTokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,7 +159,7 @@ class Chat:
         if isinstance(segment, tuple):
             row.show(segment[1])
             return
-        ids = self.signals.ids[segment.modality] if isinstance(segment, Call) else self.ids(segment)
+        ids = self.signals.ids[segment.name] if isinstance(segment, Call) else self.ids(segment)
         (row.say if role == ASSISTANT else row.write)(ids)
 
     def ids(self, text: str, special: bool = False) -> list[int]:
@@ -217,10 +218,10 @@ class Chat:
                 problems.append(f"the chat template has no place for a turn of the {role}: leave it out")
             for call in (segment for segment in said if isinstance(segment, Call)):
                 if role != ASSISTANT:
-                    problems.append(f"only the assistant calls for {call.modality}, not the {role}")
-                if call.modality not in self.signals.ids:
+                    problems.append(f"only the assistant calls for {call.name}, not the {role}")
+                if call.name not in self.signals.ids:
                     has = ", ".join(self.signals.ids) or "none"
-                    problems.append(f"the bundle has no signal for {call.modality}, which is called for; it has: {has}")
+                    problems.append(f"the bundle has no signal for {call.name}, which is called for; it has: {has}")
         if problems:
             raise InputError("\n".join(dict.fromkeys(problems)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,19 @@ import pytest
 
 from orchestrator.models.bundle import Bundle
 from orchestrator.testing import StageContext
-from tests import tiny, tiny_audio
+from tests import tiny, tiny_audio, tiny_encoders
 from tests.making import MODALITIES
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the checkpoint of a kind of encoder, made on first use."""
+    root = tmp_path_factory.mktemp("encoders")
+
+    def folder(kind: str) -> Path:
+        return root / kind if (root / kind).exists() else tiny_encoders.encoder(root / kind, kind)
+
+    return folder
 
 
 @pytest.fixture(scope="session")

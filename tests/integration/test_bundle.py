@@ -64,6 +64,7 @@ def edit(file: Path, **changes: Any) -> None:
         (OUT, {"generator": "hub/zeroscope"}, r"generator 'hub/zeroscope', the bundle has 'tiny/generators/video'"),
         (OUT, {"condition": {"prompt_embeds": [77, 32]}}, r"condition .*\(77, 32\).*, the bundle has .*\(16, 32\)"),
         (OUT, {"condition": {}}, r"condition \{\}, the bundle has"),
+        (OUT, {"condition": {"embeds": [16, 32]}}, r"condition \{'embeds': .*, the bundle has \{'prompt_embeds'"),
         (OUT, {"signals": ["[VID0]"]}, r"signals \('\[VID0\]',\), the bundle has \('\[VID0\]', '\[VID1\]'"),
     ],
 )
@@ -111,13 +112,37 @@ def test_bad_manifests(root: Path, content: str | None, message: str) -> None:
         ({"kind": "liner"}, r"unknown projector 'liner'\. Did you mean 'linear'\?"),
         ({"config": {"in_dim": 32}}, r"projector 'linear' needs '"),
         ({"config": {"in_dim": 32, "out_dim": 32, "num_tokens": 3}}, r"model\.safetensors does not fit linear"),
-        ({"config": {"in_dim": 16, "out_dim": 32, "num_tokens": 4}}, r"(?s)does not fit linear .*size mismatch"),
+        (
+            {"config": {"in_dim": 16, "out_dim": 32, "num_tokens": 4}},
+            r"input_projectors\.image has in_dim 16 in its config, but what it was trained against makes it 32",
+        ),
     ],
 )
 def test_a_projector_that_is_not_what_its_manifest_says(root: Path, changes: dict[str, Any], message: str) -> None:
     edit(root / IN, **changes)
     with pytest.raises(UserError, match=message):
         load(root, "input_projectors.image")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"out_dim": 64}, r"output_projectors\.video has out_dim 64 in its config, but .* makes it 32"),
+        ({"num_tokens": 77}, r"has num_tokens 77 in its config, but .* makes it 16"),
+        ({"in_dim": 8, "out_dim": 8}, r"(?s)has in_dim 8 .*\n.*has out_dim 8 "),
+    ],
+)
+def test_a_config_that_contradicts_the_ends(root: Path, changes: dict[str, int], message: str) -> None:
+    config = json.loads((root / OUT).read_text())["config"]
+    edit(root / OUT, config=config | changes)
+    with pytest.raises(BundleError, match=message):
+        load(root, "output_projectors.video")
+
+
+def test_every_field_of_a_manifest_is_checked() -> None:
+    """Those of what it was trained against and its own by the tests above; two only tell where it is from."""
+    ends = {"encoder", "llm", "tokenizer", "generator", "condition", "signals"}
+    assert ends | {"kind", "config", "recipe", "step"} == Manifest.model_fields.keys()
 
 
 @pytest.mark.parametrize(
@@ -186,9 +211,9 @@ def test_damaged_files(root: Path, change: Callable[[Path], Any], message: str) 
     [
         (
             "encoders/image/config.json",
-            {"model_type": "clap"},
+            {"model_type": "clop"},
             "encoders.image",
-            r"no encoder of type 'clap' is known\..*clip",
+            r"no encoder of type 'clop' is known\..*clip",
         ),
         (
             "generators/video/model_index.json",
@@ -205,10 +230,12 @@ def test_unknown_families(root: Path, file: str, changes: dict[str, Any], part: 
 
 
 def test_tokens_that_the_tokenizer_lacks(root: Path) -> None:
+    """They are added; a projector that was trained without them does not fit any more."""
     file = root / "bundle.yaml"
     file.write_text(file.read_text().replace("count: 24", "count: 26"))
-    with pytest.raises(BundleError, match=r"the tokenizer lacks 2 signal tokens: \[VID24\], \[VID25\]"):
-        load(root, "llm")
+    assert len(load(root, "llm").signals.ids["video"]) == 26
+    with pytest.raises(BundleError, match=r"output_projectors\.video was trained against signals .*\[VID24\]"):
+        load(root, "output_projectors.video")
 
 
 def test_a_derived_bundle_runs_with_its_adapter(root: Path, tmp_path: Path) -> None:
@@ -287,12 +314,13 @@ def test_facts_without_loading(tiny_bundle: Path) -> None:
     assert kinds["llm"] == "LlamaForCausalLM"
     assert (kinds["generators.video"], kinds["output_projectors.video"]) == ("TextToVideoSDPipeline", "transformer")
     plan = Flow.arrow("image -> text -> video", tiny_bundle).memory_plan()
-    assert [row.part for row in plan] == [
+    assert [row.part for row in plan.rows] == [
         "encoders.image",
         "input_projectors.image",
         "llm",
         "output_projectors.video",
         "generators.video",
     ]
-    assert plan[2].used_by == ("reason", "reason_2")
-    assert all(row.bytes > 0 for row in plan)
+    assert plan["llm"].need.used_by == ("reason", "reason_2")
+    for row in plan.rows:
+        assert 0.9 * row.weights < bundle.size(row.part) < 1.1 * row.weights + 20_000  # beside weights, headers

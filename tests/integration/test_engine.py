@@ -63,7 +63,7 @@ def test_a_film_of_a_picture(film: Flow, tmp_path: Path) -> None:
     assert result["video"].video.frames.shape == (4, tiny.SIDE, tiny.SIDE, 3)
     assert status(result) == ["ran"] * 8
     loaded = {(e.as_dict()["node"], e.as_dict()["part"]) for e in events if e.kind == "load_started"}
-    assert {part for _, part in loaded} <= {p.part for p in film.memory_plan()}
+    assert {part for _, part in loaded} <= {p.part for p in film.memory_plan().rows}
     units = {e.node: e.progress.unit for e in events if isinstance(e, NodeProgress)}
     assert units == {"reason": "tokens", "reason_2": "tokens", "generate_2": "steps"}
     assert result.folder

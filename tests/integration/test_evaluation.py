@@ -168,7 +168,7 @@ def test_every_modality_is_counted(
             assert both.spread is not None
     assert {number.mean for number in found["media"]["one signal"]} == {1.0}
     assert [number.mean for number in found["signals"]["well-formed signals"]] == [1.0]
-    assert [number.of for number in found["routes"]["right route"]] == [2]
+    assert [number.of for number in found["routes"]["right route"]] == [2, 2]
     alone = evaluate(written(tmp_path, judges, batch=1, seeds=[1]), bundle=tiny_any_bundle)["media"]
     assert [n.seeds[1] for n in alone.numbers] == pytest.approx([n.seeds[1] for n in found["media"].numbers])
     assert alone.cases == tuple(case for case in found["media"].cases if case["seed"] == 1)

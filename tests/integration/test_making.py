@@ -13,7 +13,7 @@ import torch
 from orchestrator import Flow
 from orchestrator.errors import UserError
 from orchestrator.models.manifest import new_projector
-from orchestrator.nodes.generate import _seed
+from orchestrator.nodes.generate import seed_at
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Condition
 from orchestrator.testing import StageContext, check_stage
@@ -54,9 +54,9 @@ def test_signals_have_seeds_of_their_own(modality: str, context: StageContext) -
             conditions(context, modality, [asked(modality)[1]])] * 2  # fmt: skip
     made = [m for out in generate(steps=1).run(same, context) for m in out["media"]]
     assert len({CONTENT[modality](m).tobytes() for m in made}) == 6
-    assert _seed(5, 0) == 5
-    assert len({_seed(seed, i) for seed in range(-3, 30) for i in range(30)}) == 33 * 30
-    assert all(torch.Generator().manual_seed(_seed(7, i)) for i in range(30))
+    assert seed_at(5, 0) == 5
+    assert len({seed_at(seed, i) for seed in range(-3, 30) for i in range(30)}) == 33 * 30
+    assert all(torch.Generator().manual_seed(seed_at(7, i)) for i in range(30))
 
 
 def test_a_flow_to_a_sound(tiny_any_bundle: Path, tmp_path: Path) -> None:

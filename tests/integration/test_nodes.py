@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import InputError, ModelError
+from orchestrator.models.calls import Call
 from orchestrator.models.signals import Span
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.generate import Generate, GenerateConfig
 from orchestrator.nodes.media import Media, Video
 from orchestrator.nodes.output_project import OutputProject, OutputProjectConfig
-from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signal, Signals
+from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signals
 from orchestrator.nodes.project import Project
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Config, Inputs, Stage
@@ -47,9 +48,9 @@ def randn(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def signal(modality: str = "video", caption: str = "a dog") -> Signal:
+def signal(modality: str = "video", caption: str = "a dog") -> Call:
     count = tiny.SIGNALS[modality]
-    return Signal(modality, caption, 0, randn(count, tiny.WIDTH), randn(count, tiny.WIDTH) + len(caption))
+    return Call(modality, caption, 0, randn(count, tiny.WIDTH), randn(count, tiny.WIDTH) + len(caption))
 
 
 def signals(*captions: str, modality: str = "video") -> Signals:
@@ -223,7 +224,7 @@ def test_the_signal_bridge_reads_states_and_embeddings(tiny_context: StageContex
 
 
 def test_a_text_only_llm_has_the_caption_bridge_only(tiny_context: StageContext) -> None:
-    bare = Signals("video", (Signal("video", "a dog"),))
+    bare = Signals("video", (Call("video", "a dog"),))
     with pytest.raises(ModelError, match=r"the video signal has no hidden states .* use `bridge: caption`"):
         run(OutputProject(OutputProjectConfig()), tiny_context, signal=bare)
     assert run(OutputProject(OutputProjectConfig(bridge="caption")), tiny_context, signal=bare).captions == ("a dog",)

@@ -25,7 +25,7 @@ from recipes.pocket.evaluate import FILE, film
 JUDGE = FILE.parent / "judge_weights"
 
 ROOT = Path(__file__).parents[2]
-FLOWS = sorted((ROOT / "flows").glob("*.yaml"))
+FLOWS = [ROOT / "flows" / f"{n}.yaml" for n in ("ask", "film_this", "image_to_text", "image_to_video", "text_to_video")]
 PICTURES = sorted((ROOT / "tests" / "media").glob("*.png"))
 DOG = ROOT / "flows" / "media" / "dog.png"
 INPUTS = {"image": str(DOG), "text": "a guitar on a blue ground", "prompt": "Film it spinning."}

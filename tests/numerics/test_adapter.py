@@ -15,8 +15,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from orchestrator.models import learning
 from orchestrator.models.adapter import LoraOptions, RowOptions, checkpoint_activations, merge, save_weights, tune
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.calls import Call
 from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import Call, SignalTokens
+from orchestrator.models.signals import SignalTokens
 from tests import tiny
 
 TUNED: dict[str, dict[str, Any]] = {

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import BundleError, InputError
+from orchestrator.models.calls import Call
 from orchestrator.models.dialogue import UNLABELLED, Chat, Dialogue
 from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import Call, SignalTokens
+from orchestrator.models.signals import SignalTokens
 from orchestrator.testing import StageContext
 from tests import tiny
 

@@ -19,8 +19,8 @@ from transformers import (
 
 from orchestrator.errors import InputError
 from orchestrator.models import learning
+from orchestrator.models.calls import Call
 from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import Call
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.ports import Features, Prompts
 from orchestrator.nodes.reason import Reason, ReasonConfig

@@ -12,8 +12,8 @@ from torch.nn.functional import logsigmoid
 
 from orchestrator.errors import UserError
 from orchestrator.models.adapter import LoraOptions, RowOptions, tune
+from orchestrator.models.calls import Call
 from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import Call
 from orchestrator.testing import StageContext
 from tests.dialogues import learn, naive, requests
 
@@ -77,7 +77,7 @@ def test_dpo_is_its_equation(
 def answers(llm: LanguageModel) -> list[int]:
     """Tokens of the last replies, end tokens included."""
     return [
-        sum(len(llm.signals.ids[s.modality]) if isinstance(s, Call) else len(llm.chat.ids(s)) for s in said) + 1
+        sum(len(llm.signals.ids[s.name]) if isinstance(s, Call) else len(llm.chat.ids(s)) for s in said) + 1
         for request in requests()
         for _, said in request["dialogue"][-1:]
     ]

@@ -17,7 +17,8 @@ from rich.console import Console, RenderableType
 from orchestrator.engine import events as ev
 from orchestrator.errors import BundleError, FlowError, Problem
 from orchestrator.flow import parse, wire
-from orchestrator.flow.fit import PartUse
+from orchestrator.models.memory import MemoryPlan, PartPlan, Spot
+from orchestrator.models.needs import Need
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.stage import Progress
 
@@ -129,14 +130,18 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> None:
         "other.yaml": BundleError("unknown bundle 'b'"),
     }
 
-    def of(text: str, bundle: str | None = None) -> Any:
+    def of(text: str, bundle: str | None = None, changes: Any = None) -> Any:
         if text in problems:
             raise problems[text]
         graph = SimpleNamespace(get_graph=lambda xray: SimpleNamespace(draw_mermaid=lambda: "graph TD;"))
-        llm, encoder = ("llm", "LlamaForCausalLM", 9_100_000), ("encoders.image", "CLIP", 50_000)
-        uses = [PartUse(*llm, ("reason",)), PartUse(*encoder, ("encode",))]
+        llm = Need("llm", "LlamaForCausalLM", ("reason",), floats=2_275_000, work=100_000)
+        encoder = Need("encoders.image", "CLIP", ("encode",), floats=12_500)
+        plan = MemoryPlan(tuple(PartPlan(need, Spot()) for need in (llm, encoder)), {"cpu": 10**9})
         spec = parse(text)
-        return SimpleNamespace(spec=spec, plan=wire(spec), graph=lambda: graph, memory_plan=lambda: uses)
+        shell = SimpleNamespace(names=lambda: [])  # a bundle without parts
+        return SimpleNamespace(
+            spec=spec, plan=wire(spec), graph=lambda: graph, memory_plan=lambda **_: plan, bundle=shell
+        )
 
     monkeypatch.setattr("orchestrator.engine.flow.Flow.of", of)
 
@@ -169,7 +174,10 @@ class FakeBundle:
         return "LlamaForCausalLM"
 
     def part(self, part: str) -> Any:
-        return SimpleNamespace(path=part.replace(".", "/"))
+        return SimpleNamespace(place="path", where=part.replace(".", "/"))
+
+    def absent(self) -> list[str]:
+        return []
 
 
 @pytest.fixture

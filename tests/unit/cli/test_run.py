@@ -13,9 +13,14 @@ from orchestrator.engine import events as ev
 from orchestrator.engine.result import NodeResult, Result
 from orchestrator.errors import NodeError, UserError
 from orchestrator.flow import parse
+from orchestrator.models.memory import MemoryPlan, PartPlan, Spot
+from orchestrator.models.needs import Need
 from orchestrator.nodes.media import Media
 
 LINE = "image + text -> text"
+FILES = ("text.txt", "picture.png", "picture-2.png")
+
+UNPLACED = {"device": "auto", "placement": {}, "memory": None}
 
 
 class FakeFlow:
@@ -29,9 +34,9 @@ class FakeFlow:
         self.options: dict[str, Any] = {}
         self.changes: dict[str, str] = {}
 
-    def with_fields(self, changes: dict[str, str]) -> FakeFlow:
-        self.changes = changes
-        return self
+    def memory_plan(self, **places: Any) -> MemoryPlan:
+        asked = bool(places["placement"] or places["memory"])
+        return MemoryPlan((PartPlan(Need("llm", "Llama", ("reason",), floats=10**6), Spot()),), asked=asked)
 
     def run(self, inputs: dict[str, Any], *, on_event: Callable[[ev.Event], None], **options: Any) -> Result:
         self.inputs, self.options = inputs, options
@@ -39,20 +44,22 @@ class FakeFlow:
             raise self.error
         for event in self.events:
             on_event(event)
-        text, path = Media("text", "A red fox."), Path("runs/r1/text.txt")
+        text, picture = Media("text", "A red fox."), self.events[0].inputs["image"]  # type: ignore[attr-defined]
         node = NodeResult("decode", "decode", "ran", 0.1, "cpu", 1, {"text": "text"})
-        outputs = {"text": text, "picture": self.events[0].inputs["image"]}  # type: ignore[attr-defined]
-        paths = {"text": path, "picture": Path("runs/r1/picture.png")}
-        return Result("r1", "done", 0, 1.0, outputs, {"text": (text,)}, paths, (node,))
+        outputs = {"text": text, "picture": picture}
+        several = {"text": (text,), "picture": (picture, picture)}
+        paths = {file.partition(".")[0]: Path("runs/r1") / file for file in FILES}
+        return Result("r1", "done", 0, 1.0, outputs, several, paths, (node,))
 
 
 @pytest.fixture
 def flow(a_run: list[ev.Event], monkeypatch: pytest.MonkeyPatch) -> FakeFlow:
     made = FakeFlow(a_run)
 
-    def of(text: str, bundle: str | None = None) -> FakeFlow:
+    def of(text: str, bundle: str | None = None, changes: dict[str, str] | None = None) -> FakeFlow:
         if text != LINE:
             raise UserError(f"no flow: '{text}'")
+        made.changes = changes or {}
         return made
 
     monkeypatch.setattr("orchestrator.engine.flow.Flow.of", of)
@@ -62,10 +69,11 @@ def flow(a_run: list[ev.Event], monkeypatch: pytest.MonkeyPatch) -> FakeFlow:
 def test_the_trace_goes_to_stderr_and_the_outputs_to_stdout(flow: FakeFlow, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", LINE, "-i", "image=cat.png", "-i", "text=hello", "--seed", "7", "--set", "film.steps=4"]) == 0
     out, err = capsys.readouterr()
-    assert out == "text: A red fox.\npicture: runs/r1/picture.png\n"
+    assert out == "text: A red fox.\npicture: runs/r1/picture.png\npicture-2: runs/r1/picture-2.png\n"
     assert "film (generate) ran  6.80 s on cpu" in err
     assert flow.inputs == {"image": "cat.png", "text": "hello"}
-    assert flow.options == {"seed": 7, "out": Path("runs"), "cache": True, "device": "auto"}
+    assert flow.options == {"seed": 7, "out": Path("runs"), "cache": True, **UNPLACED}
+    assert "weights" not in err
     assert flow.changes == {"film.steps": "4"}
 
 
@@ -74,13 +82,14 @@ def test_json_is_the_only_thing_on_stdout(flow: FakeFlow, capsys: pytest.Capture
     shown = json.loads(capsys.readouterr().out)
     assert shown["run"] == "r1"
     assert shown["outputs"]["text"]["text"] == "A red fox."
-    assert shown["outputs"]["picture"]["path"] == "runs/r1/picture.png"
-    assert flow.options == {"seed": 0, "out": Path("there"), "cache": False, "device": "cpu"}
+    picture = shown["outputs"]["picture"]
+    assert [picture["path"], *(more["path"] for more in picture["more"])] == [f"runs/r1/{file}" for file in FILES[1:]]
+    assert flow.options == {"seed": 0, "out": Path("there"), "cache": False, **UNPLACED, "device": "cpu"}
 
 
 def test_quiet_prints_the_paths_alone(flow: FakeFlow, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", LINE, "--quiet"]) == 0
-    assert capsys.readouterr() == ("runs/r1/text.txt\nruns/r1/picture.png\n", "")
+    assert capsys.readouterr() == ("".join(f"runs/r1/{file}\n" for file in FILES), "")
 
 
 def test_a_failed_run_exits_with_1(flow: FakeFlow, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +145,7 @@ def test_an_allowed_address_is_fetched(flow: FakeFlow, monkeypatch: pytest.Monke
         path.write_bytes(b"png")
         return path
 
-    monkeypatch.setattr("orchestrator.cli.fetch.fetch", fetch)
+    monkeypatch.setattr("orchestrator.nodes.media_fetch.fetch", fetch)
     assert main(["run", LINE, "--quiet", "--allow-urls", "-i", "image=https://example.org/cat.png"]) == 0
     assert flow.inputs["image"].name == "fetched.png"
     assert not flow.inputs["image"].exists()  # it lived as long as the run
@@ -152,3 +161,23 @@ def test_an_svg_that_cannot_be_written_is_a_wrong_call(
 ) -> None:
     assert main(["run", LINE, "--quiet", "--trace-svg", str(tmp_path / "no" / "trace.svg")]) == 2
     assert "trace.svg: cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_placement_is_told_before_the_run(flow: FakeFlow, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--place", "llm=cpu,bfloat16", "--place", "*=offload", "--memory", "8GB"]
+    assert main(["run", LINE, *words]) == 0
+    placement = {"llm": {"device": "cpu", "dtype": "bfloat16"}, "*": {"offload": "model"}}
+    assert (flow.options["placement"], flow.options["memory"]) == (placement, "8GB")
+    err = capsys.readouterr().err
+    assert "4.0 MB" in err
+    assert "cpu float32: about 4.0 MB at most" in err
+    assert err.index("weights") < err.index("film (generate)")
+    assert main(["run", LINE, *words, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_placement_that_is_none(flow: FakeFlow, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", LINE, "--place", "llm"]) == 2
+    assert "--place llm: not NAME=VALUE; type for example --place llm=cuda:1,bfloat16" in capsys.readouterr().err
+    assert main(["run", LINE, "--place", "llm=cdua"]) == 2
+    assert "unknown word 'cdua'. Did you mean 'cuda'?" in capsys.readouterr().err

@@ -17,7 +17,8 @@ def test_show_prints_yaml_graph_and_memory(flow: None, capsys: Captured) -> None
     assert shown.startswith(dumps(parse(LINE)))
     assert "● reason   reason   Reply" in shown
     assert "LlamaForCausalLM" in shown
-    assert shown.split()[-2:] == ["9.2", "MB"]
+    assert "9.2 MB" in shown
+    assert shown.endswith("cpu float32: about 9.6 MB at most of 1.0 GB to use\n")
 
 
 def test_show_yaml_alone_is_a_flow_file(flow: None, capsys: Captured) -> None:

@@ -21,8 +21,8 @@ def test_a_finished_run(a_run: list[ev.Event], drawn: Draw) -> None:
     assert row(shown, "see").split() == ["✓", "see", "encode", "0.50", "s", "cpu", "Features[image]", "65×256"]
     assert row(shown, "align").split()[-3:] == ["cached", "Prompts[image]", "4×256"]
     assert row(shown, "split").endswith("text: Media[text] 34 chars, video: Signals[video] 1")
-    assert row(shown, "sound_bridge").split() == ["│", "–", "sound_bridge", "output_project", "skipped"]
-    assert "the reply of 'think' has no audio signal" in shown
+    assert row(shown, "sound_bridge").split()[:5] == ["│", "–", "sound_bridge", "output_project", "skipped:"]
+    assert row(shown, "sound_bridge").rstrip().endswith("skipped: the reply of 'think' has no audio signal")
     assert shown.count("A red fox runs over a blue ground.") == 2  # where it was made, and among the outputs
     assert "→  video    runs/r1/video.mp4" in shown
     assert shown.splitlines()[-1].rstrip() == "done in 9.20 s  5 ran, 1 cached, 2 skipped  runs/r1"
@@ -99,3 +99,25 @@ def test_the_clock_runs_between_events(a_run: list[ev.Event], drawn: Draw) -> No
         trace.apply(event)
     now = 103.0
     assert row(drawn(trace), "think").split()[3:5] == ["2.30", "s"]
+
+
+def test_nodes_of_branches_stand_before_the_node_that_they_are_of(drawn: Draw) -> None:
+    def done(name: str, stage: str, time: float) -> ev.NodeFinished:
+        return ev.NodeFinished("r", time, name, stage, "ran", 0.1, "cpu", {}, {})
+
+    events: list[ev.Event] = [
+        ev.RunStarted(
+            "r", 0.0, "acts", "pocket", 0, {}, (("think", "reason"), ("act", "route")), (("think", "act"),), None
+        ),
+        done("think", "reason", 1.0),
+        ev.CallStarted("r", 1.0, "act.1", "route", "image", "{}", 0),
+        ev.NodeStarted("r", 1.0, "act.1.generate", "generate", "cpu"),
+        done("act.1.generate", "generate", 2.0),
+        done("act.2.call", "call", 2.0),
+        done("act", "route", 3.0),
+    ]
+    for count in range(1, len(events) + 1):
+        drawn(render_trace(events[:count]))
+    shown = drawn(render_trace(events)).splitlines()
+    names = [line.split("✓ ")[1].split()[0] for line in shown if "✓" in line]
+    assert names == ["think", "act.1.generate", "act.2.call", "act"]
