@@ -26,8 +26,8 @@ from transformers import AutoImageProcessor, AutoModelForCausalLM, AutoTokenizer
 
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.loading import load_part, quiet
-from orchestrator.models.offload import modules
-from orchestrator.models.sizes import size
+from orchestrator.models.placement.offload import modules
+from orchestrator.models.placement.sizes import size
 
 PARTS = ("llm", "encoders.image", "generators.image")
 

@@ -24,7 +24,7 @@ PATHS = {group: {"image": {"path": group}} for group in ("input_projectors", "ou
 def bundle(folder: Path) -> Path:
     """All parts."""
     from orchestrator.models.bundle import Bundle
-    from orchestrator.models.manifest import new_projector, save_projector
+    from orchestrator.models.bundle.manifest import new_projector, save_projector
 
     torch.manual_seed(0)
     heads = {"num_attention_heads": 16}

@@ -75,7 +75,7 @@ def llm(folder: Path, model: str) -> Path:
 
 def assemble(folder: Path, spec: Mapping[str, Any], projectors: Mapping[str, tuple[str, dict[str, Any]]]) -> Path:
     """Write a bundle and projectors (part -> kind and config) that begin at random."""
-    from orchestrator.models.manifest import new_projector, save_projector
+    from orchestrator.models.bundle.manifest import new_projector, save_projector
 
     groups: dict[str, Any] = {"input_projectors": {}, "output_projectors": {}}
     for part in projectors:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from orchestrator.models.calls import Call
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.nodes.ports import Prompts
 from orchestrator.nodes.reason import Reason, ReasonConfig
 from orchestrator.nodes.stage import Learned

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchestrator.models.calls import Call
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.generate import Generate, GenerateConfig
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.output_project import OutputProject, OutputProjectConfig

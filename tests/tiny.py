@@ -281,7 +281,7 @@ def any_to_any(folder: Path, audio_generator: Callable[[Path], Path] = tiny_audi
 def _bundle(
     folder: Path, spec: dict[str, Any], projectors: dict[str, tuple[str, dict[str, Any]]], signals: dict[str, int]
 ) -> Path:
-    from orchestrator.models.manifest import new_projector, save_projector
+    from orchestrator.models.bundle.manifest import new_projector, save_projector
 
     image_encoder(folder / "encoders/image")
     llm(folder / "llm", signals)

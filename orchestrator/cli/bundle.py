@@ -88,7 +88,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from orchestrator.models.bundle import Bundle
-    from orchestrator.models.verify import verify
+    from orchestrator.models.bundle.verify import verify
 
     bundle = Bundle.open(args.bundle)
     problems = verify(bundle)

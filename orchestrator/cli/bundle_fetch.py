@@ -18,7 +18,7 @@ from orchestrator.errors import BundleError, UserError, nearest
 
 if TYPE_CHECKING:
     from orchestrator.models.bundle import Bundle
-    from orchestrator.models.hub import Wanted
+    from orchestrator.models.bundle.hub import Wanted
 
 Needs = Sequence[tuple[str, "Wanted"]]  # parts that share a checkpoint, and what they need
 
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
 
 def wanted(bundle: Bundle, only: Sequence[str] = ()) -> Needs:
     """What the bundle's parts need of the hub. Raises BundleError for trust that the user does not allow."""
-    from orchestrator.models import hub, trust
+    from orchestrator.models.bundle import hub, trust
 
     if unknown := [part for part in only if part not in bundle.names()]:
         raise UserError(f"bundle '{bundle.name}' has no {unknown[0]}.{nearest(unknown[0], bundle.names())}")
@@ -80,7 +80,7 @@ def agree(what: str, yes: bool) -> None:
 
 def bring(needs: Needs) -> None:
     """Fetch what is missing; huggingface_hub shows how far it is."""
-    from orchestrator.models import hub
+    from orchestrator.models.bundle import hub
 
     for _, need in needs:
         if need.missing:

@@ -16,7 +16,7 @@ from orchestrator.cli.tables import plain_table
 from orchestrator.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from orchestrator.models.new import Made, Wish
+    from orchestrator.models.bundle.new import Made, Wish
 
 # option -> the group of parts that it names
 PARTS = {"--encoder": "encoders", "--generator": "generators"}
@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     """Make the bundle, and say what to type next."""
     from rich.console import Console
 
-    from orchestrator.models.new import make
+    from orchestrator.models.bundle.new import make
 
     wish = wanted(args)
     made = make(wish)
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
 def wanted(args: argparse.Namespace) -> Wish:
     """What the arguments ask for. Raises UserError with all that is wrong with their words."""
     from orchestrator.flow.yaml_read import value
-    from orchestrator.models.new import Wish
+    from orchestrator.models.bundle.new import Wish
 
     parts = {"llm": args.llm} if args.llm else {}
     parts |= _by_part(args, PARTS)

@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
 def problems(flow: str, bundle: str | None) -> tuple[list[Problem], list[str]]:
     """Everything that is wrong with a flow, and what may go wrong one day with the bundle of one that is sound."""
     from orchestrator.engine.flow import Flow
-    from orchestrator.models.places import warnings
+    from orchestrator.models.bundle.places import warnings
 
     try:
         return [], list(warnings(Flow.of(flow, bundle=bundle).bundle))

@@ -121,7 +121,7 @@ def runs(out: Path) -> Iterator[Finding]:
 def bundles(out: Path) -> Iterator[Finding]:
     """Whether the bundles that ship, and were fetched, are whole."""
     from orchestrator.models.bundle import Bundle
-    from orchestrator.models.verify import verify
+    from orchestrator.models.bundle.verify import verify
 
     for name in Bundle.known():
         bundle = Bundle.open(name)

@@ -63,7 +63,7 @@ def guarded(command: Command, args: argparse.Namespace) -> int:
     """Run a command; its errors become messages on stderr (and, with --json, one object on stdout)."""
     try:
         if words := getattr(args, "trust", None):
-            from orchestrator.models.trust import allow
+            from orchestrator.models.bundle.trust import allow
 
             allow(words)
         return command.main(args)

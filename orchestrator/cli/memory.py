@@ -10,7 +10,7 @@ from orchestrator.cli.tables import plain_table, size
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from orchestrator.models.memory import MemoryPlan, PartPlan
+    from orchestrator.models.placement.memory import MemoryPlan, PartPlan
 
 OFFLOAD = {"none": "", "model": ", offloaded", "sequential": ", offloaded by layers"}
 

@@ -51,7 +51,7 @@ def placing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def placing(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `placing_arguments` as options of `Flow.run` and `Flow.memory_plan`."""
-    from orchestrator.models.placement import read_words
+    from orchestrator.models.placement.spec import read_words
 
     placement = {part: read_words(part, words) for part, words in pairs(args.place, "--place").items()}
     return {"device": args.device, "placement": placement, "memory": args.memory}

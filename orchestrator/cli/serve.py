@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"`orch serve` needs {error.name}; type: pip install 'orch-mm[serve]'") from None
     from orchestrator.engine.flow import Flow
-    from orchestrator.models.sizes import read_size
+    from orchestrator.models.placement.sizes import read_size
     from orchestrator.serve.settings import Settings
 
     settings = Settings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.models.sizes import size
+from orchestrator.models.placement.sizes import size
 
 __all__ = ["plain_table", "size"]
 

@@ -16,8 +16,8 @@ from PIL.Image import fromarray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from orchestrator.models.calls import Call
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.ports import (
     Condition,

@@ -23,7 +23,7 @@ from orchestrator.engine.worker import run_node, skipped
 from orchestrator.errors import CallError
 from orchestrator.flow.branches import MEDIA, SIGNAL
 from orchestrator.flow.plan import Link, WiredNode
-from orchestrator.models.calls import MAKE, Call, ready
+from orchestrator.models.llm.calls import MAKE, Call, ready
 from orchestrator.nodes.decode import captioned
 from orchestrator.nodes.generate import seed_at
 from orchestrator.nodes.ports import Observation, PortType, Signals

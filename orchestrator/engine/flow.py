@@ -28,12 +28,12 @@ from orchestrator.flow.fit import check_fit, fitted, part_needs
 from orchestrator.flow.spec import FlowSpec, NodeSpec
 from orchestrator.flow.wiring import wire
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
-from orchestrator.models.devices import machine
-from orchestrator.models.memory import MemoryPlan
-from orchestrator.models.needs import Need
-from orchestrator.models.placement import EVERY, asked
-from orchestrator.models.placing import choose
-from orchestrator.models.sizes import read_size
+from orchestrator.models.placement.devices import machine
+from orchestrator.models.placement.memory import MemoryPlan
+from orchestrator.models.placement.needs import Need
+from orchestrator.models.placement.placing import choose
+from orchestrator.models.placement.sizes import read_size
+from orchestrator.models.placement.spec import EVERY, asked
 from orchestrator.nodes.media import Media
 
 STORE, POOL = Store(), ModelPool()  # one of each in a process: runs share results and weights

@@ -21,7 +21,7 @@ from orchestrator.engine.worker import run_node, skipped
 from orchestrator.errors import InputError, ModelError, NodeError, OutOfMemory, RetryError
 from orchestrator.flow.branches import PROMPTS, SEEN, thinking
 from orchestrator.flow.plan import Link
-from orchestrator.models.calls import Call
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import History, Observation, Reply, Turn
 from orchestrator.nodes.route import asked
 from orchestrator.prompts import role

@@ -11,7 +11,7 @@ from orchestrator.engine.events import NodeEvent, OutputReady
 from orchestrator.errors import FileError, FlowError, Problem, UserError
 from orchestrator.flow import arrows
 from orchestrator.flow.plan import Plan
-from orchestrator.models.placement import EVERY
+from orchestrator.models.placement.spec import EVERY
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.tool import ToolConfig
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.loading import load_part
-from orchestrator.models.memory import MemoryPlan, PartPlan, Spot
+from orchestrator.models.placement.memory import MemoryPlan, PartPlan, Spot
 
 Key = tuple[str, Spot]  # fingerprint, and where it is
 Wanted = Mapping[Key, PartPlan]
@@ -122,7 +122,7 @@ def _model(bundle: Bundle, part: str, slot: _Slot, on_load: Callable[[str], None
     """The model of a slot that is this thread's, loaded if it is not there, and on its device until `present` ends."""
     import torch
 
-    from orchestrator.models import offload
+    from orchestrator.models.placement import offload
 
     spot = slot.plan.spot
     if slot.model is None:

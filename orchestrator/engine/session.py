@@ -16,7 +16,7 @@ from orchestrator.engine.summary import numbered
 from orchestrator.errors import Cancelled
 from orchestrator.flow.plan import Plan
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.memory import MemoryPlan, Spot
+from orchestrator.models.placement.memory import MemoryPlan, Spot
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Callee, Progress
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from orchestrator.models.memory import Spot
+from orchestrator.models.placement.memory import Spot
 
 
 def moved(value: Any, spot: Spot) -> Any:

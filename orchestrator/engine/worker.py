@@ -16,9 +16,9 @@ from orchestrator.engine.summary import describe, shown
 from orchestrator.errors import Cancelled, NodeError, OutOfMemory, RetryError, UserError
 from orchestrator.flow.keys import literal_key, node_key
 from orchestrator.flow.plan import Link, WiredNode
-from orchestrator.models.devices import machine, out_of_memory
-from orchestrator.models.memory import advice
-from orchestrator.models.sizes import size
+from orchestrator.models.placement.devices import machine, out_of_memory
+from orchestrator.models.placement.memory import advice
+from orchestrator.models.placement.sizes import size
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Outputs
 

@@ -9,10 +9,10 @@ from orchestrator.errors import BundleError, FlowError
 from orchestrator.flow.branches import every, within
 from orchestrator.flow.plan import Plan, WiredNode
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.bundle.manifest import projector_problems
+from orchestrator.models.bundle.trust import refusals
 from orchestrator.models.encoder_facts import encoder_problems
-from orchestrator.models.manifest import projector_problems
-from orchestrator.models.needs import Need, need
-from orchestrator.models.trust import refusals
+from orchestrator.models.placement.needs import Need, need
 
 
 def fitted(plan: Plan, bundle: Bundle) -> Plan:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BundleError
-from orchestrator.models import trust, weights
-from orchestrator.models.adapter_file import adapter_problems
-from orchestrator.models.remote import RemoteLLM
+from orchestrator.models import weights
+from orchestrator.models.bundle import trust
+from orchestrator.models.llm.adapter_file import adapter_problems
+from orchestrator.models.llm.remote import RemoteLLM
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +57,7 @@ def quiet() -> Iterator[None]:
 
 
 def _llm(bundle: Bundle, part: str, device: str, dtype: torch.dtype) -> Any:
-    from orchestrator.models.llm import LanguageModel
+    from orchestrator.models.llm.model import LanguageModel
 
     return LanguageModel.load(bundle, device, dtype)
 
@@ -68,7 +69,7 @@ def _encoder(bundle: Bundle, part: str, device: str, dtype: torch.dtype) -> Any:
 
 
 def _projector(bundle: Bundle, part: str, device: str, dtype: torch.dtype) -> Any:
-    from orchestrator.models.manifest import load_projector
+    from orchestrator.models.bundle.manifest import load_projector
 
     return load_projector(bundle, part).to(device, dtype).eval().requires_grad_(False)
 

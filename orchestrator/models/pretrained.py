@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub.errors import StrictDataclassError
 
 from orchestrator.errors import BundleError
-from orchestrator.models.devices import out_of_memory
+from orchestrator.models.placement.devices import out_of_memory
 
 if TYPE_CHECKING:
     import torch
 
-    from orchestrator.models.bundle_spec import Place
+    from orchestrator.models.bundle.spec import Place
 
 UNREADABLE = (RuntimeError, ValueError, KeyError, StrictDataclassError)  # the last: a config's value of a wrong type
 

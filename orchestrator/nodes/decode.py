@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from orchestrator.models.calls import Call, made
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call, made
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.modality import MODALITIES
 from orchestrator.nodes.ports import Port, PortType, Reply, Signals

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from orchestrator.models.generators import Generator
-    from orchestrator.models.outputs import Form
+    from orchestrator.models.generators.outputs import Form
 
 PREVIEWS = 16  # at most so many previews a run: each costs one pass of the decoder
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.errors import ModelError, UserError, nearest
-from orchestrator.models.calls import Call
 from orchestrator.models.facts import MASKS
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Condition, Port, PortType
 from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Stage
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.errors import InputError
-from orchestrator.models.calls import as_tool
-from orchestrator.models.remote import RemoteLLM
+from orchestrator.models.llm.calls import as_tool
+from orchestrator.models.llm.remote import RemoteLLM
 from orchestrator.nodes import speech
 from orchestrator.nodes.ports import Features, Port, PortType, Prompts, Reply, Turn
 from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Progress, Stage
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.models.bundle import Bundle
-    from orchestrator.models.dialogue import Dialogue
-    from orchestrator.models.llm import LanguageModel
+    from orchestrator.models.llm.dialogue import Dialogue
+    from orchestrator.models.llm.model import LanguageModel
 
 
 DIALOGUES = ("dialogue", "rejected")  # of a request in training
@@ -113,7 +113,7 @@ class Reason(Stage):
         request that brings the `targets` of its dialogue brings its Prompts as `media`, in order. One forward of the
         LLM gives all that is asked for; without objectives, only dialogues with signals go in.
         """
-        from orchestrator.models import learning
+        from orchestrator.models.llm import learning
 
         llm: LanguageModel = context.load("llm")
         dialogues = [self.dialogue(request, llm) for request in batch]

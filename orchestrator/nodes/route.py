@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from orchestrator.errors import nearest
-from orchestrator.models.calls import Call, written
+from orchestrator.models.llm.calls import Call, written
 from orchestrator.nodes.decode import MADE, signal
 from orchestrator.nodes.generate import GenerateConfig
 from orchestrator.nodes.media import Media

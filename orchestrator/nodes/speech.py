@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.errors import CallError
-from orchestrator.models.calls import Call
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Observation, Tool, Turn
 from orchestrator.prompts import template
 

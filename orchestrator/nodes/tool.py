@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, model_validator
 
 from orchestrator.errors import CallError, InputError, UserError, nearest
-from orchestrator.models import trust
-from orchestrator.models.calls import MAKE, RESOURCE, Call, made
+from orchestrator.models.bundle import trust
+from orchestrator.models.llm.calls import MAKE, RESOURCE, Call, made
 from orchestrator.nodes import functions, mcp_tools
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Observation, Port, PortType, Tool

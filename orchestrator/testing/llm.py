@@ -22,7 +22,7 @@ from orchestrator.engine.store import Store
 from orchestrator.errors import ModelError
 from orchestrator.models import loading
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.signals import SignalTokens
+from orchestrator.models.llm.signals import SignalTokens
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import RecipeError, UserError, nearest
 from orchestrator.flow.fit import misfits
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.manifest import new_projector
+from orchestrator.models.bundle.manifest import new_projector
 from orchestrator.train.graph.nodes import Nodes
 from orchestrator.train.objectives import OBJECTIVES
 from orchestrator.train.recipe import Recipe

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.models import learning
+from orchestrator.models.llm import learning
 
 
 class Options(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orchestrator.errors import nearest
-from orchestrator.models.adapter import LoraOptions, RowOptions
+from orchestrator.models.llm.adapter import LoraOptions, RowOptions
 from orchestrator.nodes.modality import MODALITIES
 from orchestrator.projectors import projectors
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from orchestrator.models import weights
 from orchestrator.models.bundle import BUNDLE_FILE, SUMS_FILE, Bundle
-from orchestrator.models.verify import verify
+from orchestrator.models.bundle.verify import verify
 from orchestrator.models.weights import write_sums
 from recipes.pocket import tokens
 

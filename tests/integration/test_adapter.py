@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from orchestrator.errors import BundleError, UserError
-from orchestrator.models.adapter import LoraOptions, RowOptions, merge, tune
-from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import SignalTokens
+from orchestrator.models.llm.adapter import LoraOptions, RowOptions, merge, tune
+from orchestrator.models.llm.model import LanguageModel
+from orchestrator.models.llm.signals import SignalTokens
 from orchestrator.testing import StageContext
 
 

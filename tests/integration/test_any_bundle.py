@@ -16,9 +16,9 @@ from orchestrator.engine.flow import Flow
 from orchestrator.errors import UserError
 from orchestrator.models import encoder_facts, facts
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.bundle.verify import verify
 from orchestrator.models.generators.families import FAMILIES as PIPELINES
 from orchestrator.models.loading import quiet
-from orchestrator.models.verify import verify
 from orchestrator.projectors import num_tokens_for
 from tests import tiny, tiny_audio, tiny_encoders
 from tests.assembling import GENERATORS, LLMS, OUT_KINDS, QUICK, SMALL, assemble, llm

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from orchestrator.engine.flow import Flow
 from orchestrator.errors import BundleError, FlowError, UserError
 from orchestrator.models import weights
-from orchestrator.models.adapter import LoraOptions, RowOptions, tune
 from orchestrator.models.bundle import SUMS_FILE, Bundle
-from orchestrator.models.derive import derive
+from orchestrator.models.bundle.derive import derive
+from orchestrator.models.bundle.manifest import Manifest, load_projector
+from orchestrator.models.bundle.verify import verify
+from orchestrator.models.llm.adapter import LoraOptions, RowOptions, tune
 from orchestrator.models.loading import load_part
-from orchestrator.models.manifest import Manifest, load_projector
-from orchestrator.models.verify import verify
 
 IN, OUT = "projectors/in/projector.json", "projectors/video/projector.json"
 

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 
 from orchestrator.cli.main import main
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.verify import verify
+from orchestrator.models.bundle.verify import verify
 from orchestrator.train.recipe import Recipe
 from tests import tiny
 from tests.hub import FIRST, Hub

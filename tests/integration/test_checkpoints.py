@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from orchestrator.errors import BundleError
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.bundle.verify import verify
 from orchestrator.models.loading import load_part
-from orchestrator.models.verify import verify
 
 CODE = """
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -11,8 +11,8 @@ import yaml
 
 from orchestrator.models import encoder_facts, facts
 from orchestrator.models.bundle import Bundle, EncoderSpec
+from orchestrator.models.bundle.manifest import new_projector
 from orchestrator.models.loading import load_part
-from orchestrator.models.manifest import new_projector
 from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.project import Project

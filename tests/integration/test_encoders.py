@@ -12,8 +12,8 @@ import torch
 from orchestrator.errors import BundleError
 from orchestrator.models import encoder_facts, facts
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.bundle.verify import verify
 from orchestrator.models.encoders import FAMILIES
-from orchestrator.models.verify import verify
 from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.testing import StageContext, check_stage

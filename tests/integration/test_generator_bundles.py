@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
+from orchestrator.models.bundle.manifest import new_projector, projector_problems, save_projector
 from orchestrator.models.loading import quiet
-from orchestrator.models.manifest import new_projector, projector_problems, save_projector
 from orchestrator.testing import StageContext
 from tests import tiny, tiny_generators
 from tests.generating import CASES

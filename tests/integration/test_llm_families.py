@@ -11,10 +11,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from orchestrator.models import facts, learning
+from orchestrator.models import facts
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.calls import Call
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.llm import learning
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.models.loading import load_part
 from tests.tiny import tokenizer
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import BundleError, UserError
-from orchestrator.models import quantize
-from orchestrator.models.adapter import LoraOptions, RowOptions, save_weights, tune
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.derive import derive
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.bundle.derive import derive
+from orchestrator.models.llm import quantize
+from orchestrator.models.llm.adapter import LoraOptions, RowOptions, save_weights, tune
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.models.loading import load_part
 from tests import training
 from tests.integration.test_llm_families import FAMILIES, SIGNALS, bundle, checkpoint, ids_of

@@ -12,7 +12,7 @@ import torch
 
 from orchestrator import Flow
 from orchestrator.errors import UserError
-from orchestrator.models.manifest import new_projector
+from orchestrator.models.bundle.manifest import new_projector
 from orchestrator.nodes.generate import seed_at
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Condition

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.engine.flow import Flow
 from orchestrator.errors import CallError, RetryError, UserError
-from orchestrator.models import trust
+from orchestrator.models.bundle import trust
 from orchestrator.nodes import mcp_tools
 from orchestrator.nodes.mcp_tools import listed
 from orchestrator.testing.remote import Answer, ScriptedLLM

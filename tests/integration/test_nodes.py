@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import InputError, ModelError
-from orchestrator.models.calls import Call
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.generate import Generate, GenerateConfig

@@ -19,11 +19,11 @@ from orchestrator.engine.flow import Flow
 from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.store import Store
 from orchestrator.errors import OutOfMemory, PlacementError
-from orchestrator.models import offload
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
 from orchestrator.models.loading import load_part
-from orchestrator.models.memory import Offload, Spot
-from orchestrator.models.placing import Device
+from orchestrator.models.placement import offload
+from orchestrator.models.placement.memory import Offload, Spot
+from orchestrator.models.placement.placing import Device
 from orchestrator.nodes.generate import Generate
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)

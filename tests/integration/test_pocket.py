@@ -14,7 +14,7 @@ import pytest
 from orchestrator.cli.main import main
 from orchestrator.engine.flow import Flow
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.verify import verify
+from orchestrator.models.bundle.verify import verify
 from orchestrator.nodes.media import Media
 from orchestrator.train.data import manifest
 from orchestrator.train.evaluation import Evaluation, evaluate

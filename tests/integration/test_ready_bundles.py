@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.flow import Flow
-from orchestrator.models import places
-from orchestrator.models.bundle import GROUPS, Bundle
+from orchestrator.models.bundle import GROUPS, Bundle, places
+from orchestrator.models.bundle.verify import verify
 from orchestrator.models.loading import quiet
-from orchestrator.models.verify import verify
 from tests.assembling import TWINS, twin
 
 MEDIA = Path(__file__).parents[2] / "flows/media"

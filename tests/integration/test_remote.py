@@ -14,7 +14,7 @@ from orchestrator.cli.main import main
 from orchestrator.engine.flow import Flow
 from orchestrator.errors import BundleError, CallError, FlowError, ModelError, NodeError, RetryError
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.verify import verify
+from orchestrator.models.bundle.verify import verify
 from orchestrator.testing.remote import Answer, ScriptedLLM
 
 KEY = "sk-very-secret"

@@ -17,7 +17,7 @@ from orchestrator.engine import flow as engine_flow
 from orchestrator.engine.flow import Flow
 from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.store import Store
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.nodes.media import Audio, Media
 from tests import tiny
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.verify import verify
+from orchestrator.models.bundle.verify import verify
 from tests import tiny
 
 

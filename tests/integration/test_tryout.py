@@ -11,7 +11,7 @@ import yaml
 from orchestrator.cli.main import main
 from orchestrator.engine.tryout import SAMPLES, tryout
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.verify import verify
+from orchestrator.models.bundle.verify import verify
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.modality import MODALITIES
 

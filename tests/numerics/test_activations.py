@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from orchestrator.models import activations
+from orchestrator.models.placement import activations
 
 
 class Alive(TorchDispatchMode):

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from orchestrator.models import learning
-from orchestrator.models.adapter import LoraOptions, RowOptions, checkpoint_activations, merge, save_weights, tune
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.calls import Call
-from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import SignalTokens
+from orchestrator.models.llm import learning
+from orchestrator.models.llm.adapter import LoraOptions, RowOptions, checkpoint_activations, merge, save_weights, tune
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.model import LanguageModel
+from orchestrator.models.llm.signals import SignalTokens
 from tests import tiny
 
 TUNED: dict[str, dict[str, Any]] = {

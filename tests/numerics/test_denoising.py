@@ -20,8 +20,8 @@ from diffusers import (
 from torch import Tensor
 
 from orchestrator.errors import BundleError
-from orchestrator.models.denoising import noised
 from orchestrator.models.generators import Generator
+from orchestrator.models.generators.denoising import noised
 from orchestrator.testing import StageContext
 from tests import tiny, tiny_audio
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import BundleError, InputError
-from orchestrator.models.calls import Call
-from orchestrator.models.dialogue import UNLABELLED, Chat, Dialogue
-from orchestrator.models.llm import LanguageModel
-from orchestrator.models.signals import SignalTokens
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.dialogue import UNLABELLED, Chat, Dialogue
+from orchestrator.models.llm.model import LanguageModel
+from orchestrator.models.llm.signals import SignalTokens
 from orchestrator.testing import StageContext
 from tests import tiny
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from orchestrator.errors import BundleError, Cancelled
 from orchestrator.models.generators import Generator, Preview
-from orchestrator.models.outputs import FILM, PICTURE, SOUND
+from orchestrator.models.generators.outputs import FILM, PICTURE, SOUND
 from orchestrator.testing import StageContext
 from tests import tiny, tiny_audio
 

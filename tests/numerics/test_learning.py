@@ -18,9 +18,9 @@ from transformers import (
 )
 
 from orchestrator.errors import InputError
-from orchestrator.models import learning
-from orchestrator.models.calls import Call
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.llm import learning
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.ports import Features, Prompts
 from orchestrator.nodes.reason import Reason, ReasonConfig

@@ -11,9 +11,9 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from orchestrator.errors import UserError
-from orchestrator.models.adapter import LoraOptions, RowOptions, tune
-from orchestrator.models.calls import Call
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.llm.adapter import LoraOptions, RowOptions, tune
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.testing import StageContext
 from tests.dialogues import learn, naive, requests
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import InputError
-from orchestrator.models.llm import LanguageModel
+from orchestrator.models.llm.model import LanguageModel
 from orchestrator.testing import StageContext
 from tests import tiny
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
-from orchestrator.models.mel import level, log_mel
+from orchestrator.models.generators.mel import level, log_mel
 
 RATE, BINS, HOP = 16000, 64, 160  # AudioLDM's
 

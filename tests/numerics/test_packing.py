@@ -24,7 +24,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from orchestrator.models import packing
+from orchestrator.models.llm import packing
 
 LENGTHS = (5, 2, 9, 3, 4, 8, 1)
 SIZES = {

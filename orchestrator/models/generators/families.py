@@ -8,9 +8,9 @@ from typing import Any
 from orchestrator.models.generators import steps
 from orchestrator.models.generators.audioldm import AudioLDMPipeline
 from orchestrator.models.generators.family import Family
+from orchestrator.models.generators.outputs import CLIP, FILM, PICTURE, SOUND, WAVE, canvas
 from orchestrator.models.generators.text import states, t5, t5_and_gpt2
 from orchestrator.models.generators.text_to_video import TextToVideoSDPipeline
-from orchestrator.models.outputs import CLIP, FILM, PICTURE, SOUND, WAVE, canvas
 
 WORDS = {"prompt_embeds": "encoder_hidden_states"}
 POOLED = "pooled_prompt_embeds"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.models.outputs import Output, Settings
+from orchestrator.models.generators.outputs import Output, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,16 +15,16 @@ from torch.nn.functional import normalize, pad
 
 from orchestrator.errors import BundleError, UserError
 from orchestrator.models import facts
-from orchestrator.models.denoising import denoising_loss
 from orchestrator.models.generators import latents as autoencoder
+from orchestrator.models.generators.denoising import denoising_loss
 from orchestrator.models.generators.family import ConditionTensors, Family, Step
 from orchestrator.models.generators.loading import load
-from orchestrator.models.outputs import Form, Settings
+from orchestrator.models.generators.outputs import Form, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.models.bundle_spec import Place
+    from orchestrator.models.bundle.spec import Place
 
 Preview = Callable[[], np.ndarray]  # uint8 [H, W, 3] on demand
 OnStep = Callable[[int, Preview | None], None]  # step done (from 1); a preview, if what is made can be seen

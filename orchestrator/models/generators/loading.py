@@ -15,7 +15,7 @@ import transformers
 
 from orchestrator.errors import BundleError, nearest
 from orchestrator.models import facts, pretrained
-from orchestrator.models.bundle_spec import Place
+from orchestrator.models.bundle.spec import Place
 from orchestrator.models.generators.families import FAMILIES
 from orchestrator.models.generators.family import Family
 

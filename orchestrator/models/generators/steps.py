@@ -14,7 +14,7 @@ from diffusers.models.embeddings import get_1d_rotary_pos_embed
 
 from orchestrator.errors import BundleError
 from orchestrator.models.generators.family import Step
-from orchestrator.models.outputs import Grid
+from orchestrator.models.generators.outputs import Grid
 
 if TYPE_CHECKING:
     from torch import Tensor

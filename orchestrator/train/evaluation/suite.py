@@ -10,7 +10,7 @@ from pathlib import Path
 import orchestrator
 from orchestrator.errors import InputError
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
-from orchestrator.models.devices import dtype_for, resolve_device
+from orchestrator.models.placement.devices import dtype_for, resolve_device
 from orchestrator.train.data.report import DAMAGED
 from orchestrator.train.evaluation.job import Job, prepare
 from orchestrator.train.evaluation.metrics import Case, Score

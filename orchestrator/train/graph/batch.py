@@ -13,7 +13,7 @@ from torch import Tensor
 from orchestrator.errors import InputError
 from orchestrator.flow.keys import NodeKeys
 from orchestrator.flow.plan import WiredNode
-from orchestrator.models.calls import Call
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Features, Signals
 from orchestrator.nodes.stage import Outputs, Stage

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from orchestrator.models.calls import Call
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Condition, Signals
 from orchestrator.nodes.stage import Inputs
 from orchestrator.train.data.sample import Sample

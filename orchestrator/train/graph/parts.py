@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from orchestrator.models import adapter, weights
+from orchestrator.models import weights
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.bundle_spec import LlmSpec
-from orchestrator.models.derive import derive
-from orchestrator.models.manifest import load_projector, new_projector, save_projector
+from orchestrator.models.bundle.derive import derive
+from orchestrator.models.bundle.manifest import load_projector, new_projector, save_projector
+from orchestrator.models.bundle.spec import LlmSpec
+from orchestrator.models.llm import adapter
 from orchestrator.train.lent import Lent
 from orchestrator.train.recipe import Recipe
 from orchestrator.train.run.task import Group

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orchestrator.models.calls import Call
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Features, Prompts, Signals
 from orchestrator.nodes.stage import Inputs, Outputs
 from orchestrator.train.data.sample import MediaRef, Sample, Turn

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from orchestrator.models.devices import dtype_for
+from orchestrator.models.placement.devices import dtype_for
 from orchestrator.train.run.task import Task
 
 

@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from orchestrator.errors import UserError
-from orchestrator.models.devices import resolve_device
+from orchestrator.models.placement.devices import resolve_device
 from orchestrator.train.run.settings import Precision
 
 MODES = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}

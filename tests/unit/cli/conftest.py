@@ -17,8 +17,8 @@ from rich.console import Console, RenderableType
 from orchestrator.engine import events as ev
 from orchestrator.errors import BundleError, FlowError, Problem
 from orchestrator.flow import parse, wire
-from orchestrator.models.memory import MemoryPlan, PartPlan, Spot
-from orchestrator.models.needs import Need
+from orchestrator.models.placement.memory import MemoryPlan, PartPlan, Spot
+from orchestrator.models.placement.needs import Need
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.stage import Progress
 
@@ -182,9 +182,9 @@ class FakeBundle:
 
 @pytest.fixture
 def bundle(monkeypatch: pytest.MonkeyPatch) -> type[FakeBundle]:
-    import orchestrator.models.verify  # before its own import of Bundle is replaced
+    import orchestrator.models.bundle.verify  # before its own import of Bundle is replaced
 
     monkeypatch.setattr("orchestrator.models.bundle.Bundle", FakeBundle)
-    monkeypatch.setattr(orchestrator.models.verify, "verify", lambda bundle: list(bundle.problems))
+    monkeypatch.setattr(orchestrator.models.bundle.verify, "verify", lambda bundle: list(bundle.problems))
     monkeypatch.setattr(FakeBundle, "problems", ())
     return FakeBundle

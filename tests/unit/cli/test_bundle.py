@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cli.main import main
 from orchestrator.engine.tryout import Outcome
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.derive import derive
+from orchestrator.models.bundle.derive import derive
 
 Captured = pytest.CaptureFixture[str]
 

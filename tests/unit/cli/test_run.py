@@ -13,8 +13,8 @@ from orchestrator.engine import events as ev
 from orchestrator.engine.result import NodeResult, Result
 from orchestrator.errors import NodeError, UserError
 from orchestrator.flow import parse
-from orchestrator.models.memory import MemoryPlan, PartPlan, Spot
-from orchestrator.models.needs import Need
+from orchestrator.models.placement.memory import MemoryPlan, PartPlan, Spot
+from orchestrator.models.placement.needs import Need
 from orchestrator.nodes.media import Media
 
 LINE = "image + text -> text"

@@ -11,7 +11,7 @@ import yaml
 
 from orchestrator.engine.flow import Flow
 from orchestrator.errors import FlowError, NodeError, RetryError
-from orchestrator.models import trust
+from orchestrator.models.bundle import trust
 from orchestrator.testing.remote import Answer, ScriptedLLM
 from tests import stubs
 

@@ -15,8 +15,8 @@ import pytest
 from orchestrator.engine import pool as engine_pool
 from orchestrator.engine.pool import ModelPool
 from orchestrator.errors import BundleError, OutOfMemory
-from orchestrator.models.memory import MemoryPlan, PartPlan, Spot
-from orchestrator.models.needs import Need
+from orchestrator.models.placement.memory import MemoryPlan, PartPlan, Spot
+from orchestrator.models.placement.needs import Need
 
 
 class Model:

@@ -14,8 +14,8 @@ from orchestrator.engine.events import CallStarted, Event
 from orchestrator.engine.flow import Flow
 from orchestrator.errors import CallError, FlowError, NodeError, UserError
 from orchestrator.flow import wiring
-from orchestrator.models import trust
-from orchestrator.models.calls import Call
+from orchestrator.models.bundle import trust
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Port, PortType, Reply
 from orchestrator.nodes.stage import Inputs, Outputs, Stage
 from tests import stubs

@@ -14,8 +14,8 @@ import torch
 
 from orchestrator.engine import codec
 from orchestrator.engine.store import Store
-from orchestrator.models.calls import Call
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.nodes.ports import Condition, Features, Prompts, Reply, Signals
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from orchestrator.engine.transfer import moved
-from orchestrator.models.calls import Call
-from orchestrator.models.memory import Spot
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import Span
+from orchestrator.models.placement.memory import Spot
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Condition, Features, Reply, Signals
 

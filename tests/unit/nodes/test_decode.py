@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from orchestrator.errors import CallError
-from orchestrator.models.calls import Call
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.decode import Decode
 from orchestrator.nodes.ports import Reply
 from orchestrator.nodes.stage import Config, Outputs

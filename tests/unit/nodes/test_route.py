@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import CallError
-from orchestrator.models.calls import Call, ready, written
-from orchestrator.models.signals import Span
+from orchestrator.models.llm.calls import Call, ready, written
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Observation, Reply
 from orchestrator.nodes.route import asked, gathered

@@ -10,8 +10,8 @@ from PIL import Image
 from pydantic import BaseModel
 
 from orchestrator.errors import CallError, UserError
-from orchestrator.models import trust
-from orchestrator.models.calls import Call
+from orchestrator.models.bundle import trust
+from orchestrator.models.llm.calls import Call
 from orchestrator.nodes import functions
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Observation, Tool

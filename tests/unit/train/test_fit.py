@@ -11,7 +11,7 @@ import yaml
 
 from orchestrator.errors import BundleError, RecipeError
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.manifest import new_projector, save_projector
+from orchestrator.models.bundle.manifest import new_projector, save_projector
 from orchestrator.train.data.report import Report
 from orchestrator.train.fit import check
 from orchestrator.train.graph.flow_task import FlowTask

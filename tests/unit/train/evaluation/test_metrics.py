@@ -11,8 +11,8 @@ import torch
 
 from orchestrator.flow.plan import Plan
 from orchestrator.flow.wiring import wire
-from orchestrator.models.calls import Call
-from orchestrator.models.signals import SignalTokens, Span
+from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import SignalTokens, Span
 from orchestrator.nodes.media import Media as Medium
 from orchestrator.nodes.ports import Reply, Signals
 from orchestrator.train.data.sample import MediaRef, Sample, Turn

@@ -12,7 +12,7 @@ import yaml
 
 from orchestrator.errors import BundleError
 from orchestrator.models.bundle import Bundle
-from orchestrator.models.manifest import load_projector
+from orchestrator.models.bundle.manifest import load_projector
 from orchestrator.train.graph.parts import Parts
 from orchestrator.train.recipe import Recipe
 from tests.training import written

@@ -1,6 +1,0 @@
-"""A bundle of one's own from parts that one has: `make(Wish(...))`. Importing it loads no torch."""
-
-from orchestrator.models.new.making import Made, make
-from orchestrator.models.new.wish import Wish
-
-__all__ = ["Made", "Wish", "make"]
