@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
@@ -86,13 +87,14 @@ class VideoCodec(Codec):
 
 def _read(stream: Iterable[Any], where: str, max_pixels: int) -> list[NDArray[np.uint8]]:
     frames: list[NDArray[np.uint8]] = []
+    to_rgb = VideoReformatter()  # one for all: setting one up takes longer than a small frame does
     for frame in stream:
         if (len(frames) + 1) * frame.width * frame.height > max_pixels:
             much = f"more than {len(frames)} frames of {frame.width}x{frame.height}"
             raise InputError(
                 f"{where}: {much}; at most {max_pixels / 1e6:g} megapixels in all: cut it or scale it down"
             )
-        frames.append(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+        frames.append(np.rot90(to_rgb.reformat(frame, format="rgb24").to_ndarray(), frame.rotation // 90))
     return frames
 
 
