@@ -65,8 +65,8 @@ class Metric(ABC):
         """What there is to note of a batch."""
 
     def baseline(self, way: str, asked: Asked) -> Case:
-        """What there is to note of a request in a way for which no flow runs."""
-        raise NotImplementedError(way)
+        """What there is to note of a request in a way for which no flow runs; nothing without such ways."""
+        return {}
 
     @abstractmethod
     def scores(self, noted: Noted) -> dict[str, Score]:
