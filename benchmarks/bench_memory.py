@@ -52,7 +52,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3, metavar="N")
     args = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        child([sys.executable, "-c", f"from large_bundle import *; bundle(Path({folder!r}))"])
+        child([sys.executable, HERE / "large_bundle.py", folder])
         figures = compare(Path(folder), args.rounds)
     report("encoder, LLM and generator in turns", figures, args.json)
 

@@ -6,6 +6,7 @@ Diffusion's; with projectors between them, pictures go in and pictures come out.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,7 @@ def unet() -> Any:
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     )
+
+
+if __name__ == "__main__":
+    bundle(Path(sys.argv[1]))
