@@ -31,6 +31,7 @@ STAGES = {  # stage -> the options that it takes; what others wait for, and what
     "data": BOTH,
     "instructions": BOTH,
     "mm_pt": BOTH,
+    "mm_it": BOTH,
     "bundle": ("out",),
 }
 

@@ -45,6 +45,7 @@ SPEC = {
         modality: {"count": count, "token": f"[{prefix}{{}}]"} for modality, (prefix, count) in tokens.SIGNALS.items()
     },
 }
+TUNED = "tuned"  # the folder of what MM-IT made of the parts
 CARD, NUMBERS = (Path(__file__).with_name(name) for name in ("CARD.md", "NUMBERS.md"))
 
 
@@ -56,8 +57,8 @@ def write_spec(out: Path) -> Bundle:
 
 
 def assemble(out: Path, into: Path) -> None:
-    """Copy the parts of `out` into a finished bundle: weights in half precision, card, hashes. What stands in `into` is
-    replaced only if all parts are there."""
+    """Copy the parts of `out` into a finished bundle, those of MM-IT first: weights in half precision, card, hashes.
+    What stands in `into` is replaced only if all parts are there."""
     bundle = write_spec(out)
     folders = dict.fromkeys(bundle.part(part).path for part in bundle.names())
     if missing := [folder for folder in folders if not list((out / folder).rglob("*.safetensors"))]:
@@ -66,7 +67,8 @@ def assemble(out: Path, into: Path) -> None:
     into.mkdir(parents=True)
     shutil.copy(out / BUNDLE_FILE, into)
     for folder in folders:
-        shutil.copytree(out / folder, into / folder)
+        tuned = out / TUNED / folder
+        shutil.copytree(tuned if tuned.exists() else out / folder, into / folder)
     for file in into.rglob("*.safetensors"):
         halves = {name: t.half() if t.is_floating_point() else t for name, t in load_file(file).items()}
         save_file(halves, file, metadata={"format": "pt"})

@@ -1,6 +1,7 @@
 """What the sound encoder and the judge of sounds have in common: Whisper's features and size, and their teaching.
 
-Four soundfonts are all there is to learn from, so timbres are changed hard; pitch, level and rhythm are kept.
+Four soundfonts and some recordings are all there is to learn from, so timbres are changed hard; pitch, level and rhythm
+are kept.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from transformers import WhisperFeatureExtractor
 
 from recipes.pocket import loop, sound_pool, sounds
 
-SECONDS, BANDS = 2, 80
+SECONDS, BANDS, FRAMES = 2, 80, 50  # frames: a second
 BATCH = 64
 TEN_DB = 0.25  # in Whisper's logarithms
 
 
 def extractor() -> WhisperFeatureExtractor:
-    """80 bands, 100 frames a second; a longer window than Whisper's own, for low notes."""
-    return WhisperFeatureExtractor(feature_size=BANDS, hop_length=160, chunk_length=SECONDS, n_fft=1024)
+    """80 bands, 50 frames a second, half of Whisper's; a longer window than its own, for low notes."""
+    hop = sounds.RATE // FRAMES
+    return WhisperFeatureExtractor(feature_size=BANDS, hop_length=hop, chunk_length=SECONDS, n_fft=1024)
 
 
 def features(waves: Tensor) -> Tensor:
-    """Waves [b, n] -> half-precision features [b, 80, 200]."""
+    """Waves [b, n] -> half-precision features [b, 80, 100]."""
     made = extractor()(list(waves.numpy()), sampling_rate=sounds.RATE, return_tensors="pt")
     return made.input_features.half()
 
@@ -38,12 +40,12 @@ def shape(width: int, layers: int) -> dict[str, Any]:
         "encoder_layers": layers,
         "encoder_attention_heads": 4,
         "encoder_ffn_dim": 3 * width,
-        "max_source_positions": SECONDS * 50,
+        "max_source_positions": SECONDS * FRAMES // 2,
     }
 
 
 def teach(model: nn.Module, cache: Path, path: Path, *, seed: int, pool: int, steps: int, lr: float) -> None:
-    """Train `model`, features [b, 80, 200] -> logits of all attributes [b, 32], and print what it hears."""
+    """Train `model`, features [b, 80, 100] -> logits of all attributes [b, 32], and print what it hears."""
     heard, right = sound_pool.pool(cache, features, seed, pool)
 
     def batch(_: int) -> tuple[Tensor, Tensor]:
@@ -54,7 +56,7 @@ def teach(model: nn.Module, cache: Path, path: Path, *, seed: int, pool: int, st
         return sound_pool.cross_entropy(model(data[0]), data[1], smoothing=0.05)
 
     loop.train(model, batch, loss, steps=steps, lr=lr, path=path, warmup=300, weight_decay=0.05)
-    for font in sounds.FONTS:
+    for font in (*sounds.TRAIN_FONTS, sounds.TEST_FONT):
         waves, truth = sound_pool.test_set(cache, font, rounds=12)
         print(f"{path.stem}, {font}: {told(model, features(waves), truth)}", flush=True)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recipes.pocket import dialogues, options, wordings, world
+from recipes.pocket import options, steps, wordings, world
 from recipes.pocket.corpus import Turn
 from recipes.pocket.data import answered, told, write
 from recipes.pocket.studio import Studio
@@ -39,7 +39,7 @@ def lines(cache: Path, count: int, seed: int, pairs: bool) -> Callable[[Path], I
         rng, words, number = random.Random(seed), vocabulary(cache), 0
         studio = Studio(cache, rng)
         while number < count:
-            turns = dialogues.dialogue(words, rng)
+            turns = steps.mixed(words, rng)
             line: dict[str, Any] = {"turns": told(turns, studio, folder / f"{number:05d}")}
             if pairs:
                 rejected = worse(turns[-1], rng)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from recipes.pocket import dialogues
+from recipes.pocket import steps
 from recipes.pocket.corpus import Shown, Turn
 from recipes.pocket.tokens import SIGNALS, SLOTS, asked, reply, signal_tokens
 from recipes.pocket.world import CONCEPTS, MOTIONS, RHYTHMS, Sound
@@ -86,7 +86,7 @@ class Dialogues:
 
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"dialogues {step // BUCKET}")
-        drawn = [dialogues.dialogue(self.words, rng) for _ in range(BUCKET * self.size)]
+        drawn = [steps.mixed(self.words, rng) for _ in range(BUCKET * self.size)]
         drawn.sort(key=lambda turns: sum(len(asked(t)) + len(reply(t)) for t in turns))
         part = step % BUCKET * self.size
         return self.collate(drawn[part : part + self.size], step)

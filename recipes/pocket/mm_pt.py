@@ -14,27 +14,33 @@ from orchestrator.train.trainer import train
 from recipes.pocket import options
 from recipes.pocket.bundle import write_spec
 
-RECIPES = ("mm_pt_input", "mm_pt_output")
+RECIPES = {"mm_pt_input": "mm_pt_input", "mm_pt_output": "mm_pt_output"}  # recipe -> its data
 
 
-def run(name: str, bundle: Bundle) -> None:
-    """Train by a recipe, and take over what it trained. Goes on where it stopped; nothing if all is there."""
+def trained(name: str, data: str, bundle: Path, out: Path) -> Bundle:
+    """What a recipe makes of a bundle, with the data of that name. Goes on where it stopped."""
+    file, lines = Path(__file__).parents[1] / f"{name}.yaml", out / "data" / f"{data}.jsonl"
+    recipe = Recipe.load(file, {"bundle": f'"{bundle}"', "data": f'[{{reader: manifest, path: "{lines}"}}]'})
+    made = train(recipe, out / "train" / name, on_event=lambda event: print(event, flush=True))
+    return Bundle.open(str(made.bundle))
+
+
+def run(name: str, data: str, bundle: Bundle) -> None:
+    """Train the projectors of a recipe and take them over; nothing if all are there."""
     file = Path(__file__).parents[1] / f"{name}.yaml"
-    data = bundle.root / "data" / f"{name}.jsonl"
-    recipe = Recipe.load(file, {"bundle": f'"{bundle.root}"', "data": f'[{{reader: manifest, path: "{data}"}}]'})
-    places = {part: bundle.root / bundle.part(part).path for part in recipe.tunings()}
+    places = {part: bundle.root / bundle.part(part).path for part in Recipe.load(file).tunings()}
     if all(place.exists() for place in places.values()):
         return
-    made = train(recipe, bundle.root / "train" / name, on_event=lambda event: print(event, flush=True))
+    made = trained(name, data, bundle.root, bundle.root)
     for part, place in places.items():
-        shutil.copytree(Bundle.open(str(made.bundle)).path(part), place, dirs_exist_ok=True)
+        shutil.copytree(made.path(part), place, dirs_exist_ok=True)
 
 
 def main() -> None:
     args = options.parse(__doc__)
     bundle = write_spec(args.out.resolve())
-    for name in RECIPES:
-        run(name, bundle)
+    for name, data in RECIPES.items():
+        run(name, data, bundle)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
-POOL, BATCH, STEPS, SHARPEN_STEPS = 6000, 16, 1800, 500
+POOL, BATCH, STEPS, SHARPEN_STEPS = 6000, 16, 1400, 300
 PLACE = "generators/audio/vae"
 
 
@@ -95,7 +95,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     vae = build()
-    mels, _ = sound_pool.pool(args.cache, mel.half_mel, seed=21, count=POOL, varied=False)
+    mels, _ = sound_pool.pool(args.cache, mel.half_mel, seed=21, count=POOL, own=True)
     fit(vae, mels, args.out / "state/sound_autoencoder.ckpt")
     sharpen(vae, mels, args.out / "state/sound_decoder.ckpt")
     autoencoder.save_half(vae, args.out / PLACE)

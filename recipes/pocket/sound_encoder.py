@@ -15,7 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from recipes.pocket import hearing, options, sound_pool
 
 WIDTH = 128
-POOL, STEPS, LR = 12_000, 4000, 1.5e-3
+POOL, STEPS, LR = 12_000, 2500, 1.5e-3
 
 
 class Listener(nn.Module):
@@ -28,7 +28,7 @@ class Listener(nn.Module):
         self.head = nn.Linear(WIDTH, sum(sound_pool.SIZES))
 
     def forward(self, heard: Tensor) -> Tensor:
-        """Features [b, 80, 200] -> logits [b, 32]."""
+        """Features [b, 80, 100] -> logits [b, 32]."""
         logits: Tensor = self.head(self.encoder(heard).last_hidden_state.mean(1))
         return logits
 

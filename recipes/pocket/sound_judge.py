@@ -16,7 +16,7 @@ from transformers import WhisperConfig, WhisperForAudioClassification
 
 from recipes.pocket import hearing, options, sound_pool
 
-STEPS, LR, POOL = 3000, 1.5e-3, 8_000
+STEPS, LR, POOL = 2000, 1.5e-3, 8_000
 
 
 def model() -> WhisperForAudioClassification:
@@ -33,7 +33,7 @@ def model() -> WhisperForAudioClassification:
 
 
 class Judge(nn.Module):
-    """The judge as a function of features [b, 80, 200]: logits [b, 32] of all attributes, side by side."""
+    """The judge as a function of features [b, 80, 100]: logits [b, 32] of all attributes, side by side."""
 
     def __init__(self, judge: WhisperForAudioClassification):
         super().__init__()

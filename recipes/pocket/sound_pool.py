@@ -45,26 +45,27 @@ def shares(logits: Tensor, right: Tensor) -> dict[str, float]:
 
 
 def pool(
-    cache: Path, features: Callable[[Tensor], Tensor], seed: int, count: int, varied: bool = True
+    cache: Path, features: Callable[[Tensor], Tensor], seed: int, count: int, own: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Features [n, ...] of random sounds of the training fonts, and their labels [n, 4]."""
+    """Features [n, ...] of random sounds of the training fonts, as other makers have them, and their labels [n, 4];
+    `own`: in the generator's style."""
     rng, concepts, parts, said = random.Random(seed), list(world.SOUNDS), [], []
     for start in range(0, count, 64):
         todo = [world.sample_sound(rng, concepts[(start + i) % len(concepts)]) for i in range(64)]
         waves = []
         for sound in todo:
-            waves.append(perform(sound, sounds.train_font(sound.concept, rng), cache, rng, varied=varied))
+            font = sounds.OWN_FONT if own else sounds.train_font(sound.concept, rng)
+            waves.append(perform(sound, font, cache, rng, own=own))
         parts.append(features(torch.from_numpy(np.stack(waves))))
         said += todo
     return torch.cat(parts)[:count], labels(said[:count])
 
 
-def perform(
-    sound: world.Sound, font: str, cache: Path, rng: random.Random, *, own: bool = False, varied: bool = True
-) -> np.ndarray:
-    """A sound of a font, at pitches of the trainings, float32 [samples]; `varied`: as other makers have it."""
+def perform(sound: world.Sound, font: str, cache: Path, rng: random.Random, *, own: bool = False) -> np.ndarray:
+    """A sound of a font, at pitches of the trainings, float32 [samples]; as other makers have it, or by the font's own
+    program as it is."""
     note = sounds.notes(font, cache).draw(sound, rng, sounds.OFFSETS, own)
-    return sounds.compose(sounds.vary(note, sound.concept in world.TONELESS, rng) if varied else note, sound, rng)
+    return sounds.compose(note if own else sounds.vary(note, sound.concept in world.TONELESS, rng), sound, rng)
 
 
 def test_set(cache: Path, font: str, rounds: int) -> tuple[Tensor, Tensor]:

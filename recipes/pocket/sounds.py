@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recipes.pocket import recordings
 from recipes.pocket.sources import fetch
 from recipes.pocket.world import LOUDNESSES, PITCHES, SOUNDS, TONELESS, Sound
 
@@ -33,10 +34,17 @@ FONTS = {
     "sonivox": "@coderline/alphatab:dist/soundfont/sonivox.sf2",  # a file of an npm package
     "timgm": "/usr/share/sounds/sf2/TimGM6mb.sf2",
 }
-TRAIN_FONTS, TEST_FONT = ("fluid", "musescore", "csound", "sonivox"), "timgm"  # no recipe may train on the test font
+RECORDED = "recorded"  # real instruments (`recordings`), used like a font
+TRAIN_FONTS, TEST_FONT = (
+    ("fluid", "musescore", "csound", "sonivox", RECORDED),
+    "timgm",
+)  # no recipe may train on the test font
 OWN_FONT = "fluid"  # the generator's style
-# the programs of a font that may be used: the others of this one are, note by note, those of the test font
-CLEAN = {"csound": frozenset({52, 56, 60, 65, 73, 14, 116, 117, 118, 122, 123, 124, 125, 126, 127})}
+# the programs of a font that may be used: the others of csound's are, note by note, those of the test font
+CLEAN = {
+    "csound": frozenset({52, 56, 60, 65, 73, 14, 116, 117, 118, 122, 123, 124, 125, 126, 127}),
+    RECORDED: frozenset(recordings.PROGRAMS),
+}
 OFFSETS, TEST_OFFSETS = (-4, -2, 0, 2, 4), (-3, -1, 1, 3)  # semitones from a pitch: the test's are not trained on
 VELOCITIES = dict(zip(LOUDNESSES, (85, 50, 120), strict=True))
 RENDER_RATE, TICKS = 48_000, 960  # a second; rendered finer than it is kept, so that nothing aliases
@@ -94,6 +102,12 @@ def render(font: Path, program: int, notes: Sequence[tuple[int, int]]) -> np.nda
     return np.stack([_trim(row) for row in wave])
 
 
+def recording(program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
+    """As `render`, of a recorded instrument, which was played at one loudness."""
+    waves = recordings.played(program, [note for note, _ in notes], RATE, round(SLOT * RATE), cache)
+    return np.stack([_trim(32_000 * row) for row in waves])
+
+
 def _trim(wave: np.ndarray) -> np.ndarray:
     """[n] -> int16 [SAMPLES] from 10 ms before a tenth of the peak, scaled to the peak."""
     peak = np.abs(wave).max() + 1e-6
@@ -148,9 +162,12 @@ def notes(font: str, cache: Path) -> Notes:
         for loudness in LOUDNESSES
     ]
     if not path.exists():
-        parts, file = [], file_of(font, cache)
+        parts = []
         for program in dict.fromkeys(key[1] for key in keys):
-            parts.append(render(file, program, [(k[2], VELOCITIES[k[3]]) for k in keys if k[1] == program]))
+            wanted = [(note, VELOCITIES[loudness]) for _, own, note, loudness in keys if own == program]
+            parts.append(
+                recording(program, wanted, cache) if font == RECORDED else render(file_of(font, cache), program, wanted)
+            )
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, waves=np.concatenate(parts))
     with np.load(path) as kept:
@@ -205,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(".pocket"))
     cache = parser.parse_args().cache
-    for font in FONTS:
+    for font in (*TRAIN_FONTS, TEST_FONT):
         print(f"{font:12s} {len(notes(font, cache).found):5d} notes of {len(SOUNDS)} concepts", flush=True)
 
 

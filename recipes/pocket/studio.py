@@ -47,7 +47,7 @@ class Studio:
 
     def _audio(self, sound: world.Sound, file: Path, own: bool) -> None:
         font = sounds.OWN_FONT if own else sounds.train_font(sound.concept, self.rng)
-        wave = sound_pool.perform(sound, font, self.cache, self.rng, own=own, varied=not own)
+        wave = sound_pool.perform(sound, font, self.cache, self.rng, own=own)
         Media.load(Audio(wave.astype(np.float32), sounds.RATE), "audio").save(file)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from recipes.pocket import dialogues
+from recipes.pocket import steps
 from recipes.pocket.corpus import Turn
 from recipes.pocket.sources import emoji_names
 
@@ -37,7 +37,7 @@ def vocabulary(cache: Path) -> list[str]:
 
 def make_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     rng = random.Random(0)
-    drawn = (turn for _ in range(20_000) for turn in dialogues.dialogue(words, rng))
+    drawn = (turn for _ in range(20_000) for turn in steps.mixed(words, rng))
     texts = [t for turn in drawn for t in (*turn.request, turn.answer) if isinstance(t, str)]
     signals = [token for modality in SIGNALS for token in signal_tokens(modality)]
     core = Tokenizer(models.BPE(unk_token=None))

@@ -19,7 +19,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
 PLACE = "generators/audio/vocoder"
-POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 3000, 3000
+POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 3000, 1500
 RESOLUTIONS = ((256, 64, 32), (512, 128, 64), (1024, 256, 80), (2048, 512, 128))  # window, hop, bands
 PERIODS = (2, 3, 5)
 MATCH = 2.0  # weight of the discriminators' features
@@ -32,6 +32,8 @@ def build() -> SpeechT5HifiGan:
         upsample_initial_channel=128,
         upsample_rates=[8, 8, 4],
         upsample_kernel_sizes=[16, 16, 8],
+        resblock_kernel_sizes=[3, 7],
+        resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]],
     )
     vocoder = SpeechT5HifiGan(config)
     for module in vocoder.modules():
@@ -140,7 +142,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     vocoder = build()
-    waves, _ = sound_pool.pool(args.cache, lambda w: (w * 32_767).short(), seed=31, count=POOL, varied=False)
+    waves, _ = sound_pool.pool(args.cache, lambda w: (w * 32_767).short(), seed=31, count=POOL, own=True)
 
     def batch(_: int) -> tuple[Tensor, Tensor]:
         return segments(waves)

@@ -23,27 +23,37 @@ MAKE: dict[str, tuple[str, ...]] = {
         "draw {d}", "draw me {d}", "draw this: {d}",
         "paint {d}", "sketch {d}", "illustrate {d}", "depict {d}", "show me {d}",
         "show {d}", "i want to see {d}", "let me see {d}", "what does {d} look like?", "how does {d} look?",
-        "paint me {d}", "i would like to see {d}", "design {d}", "render {d}", "picture {d}",
+        "paint me {d}", "i would like to see {d}", "design {d}", "render {d}", "picture {d}", "sketch me {d}",
+        "visualize {d}", "portray {d}", "doodle {d}", "put {d} on paper", "show me what {d} looks like",
+        "tell me what {d} looks like", "let me look at {d}", "draw {d} as a picture",
     ),
     "audio": (
         "play {d}", "play me {d}", "play this: {d}",
         "let me hear {d}", "i want to hear {d}", "what does {d} sound like?",
         "how does {d} sound?", "what does {d} sound like?", "imitate {d}", "which sound does {d} make?", "sound {d}",
         "what noise does {d} make?", "i would like to hear {d}", "let me listen to {d}", "record {d}", "make {d} sound",
+        "let me hear what {d} sounds like", "tell me what {d} sounds like", "give me the sound of {d}",
+        "sound like {d}", "play the sound of {d}", "show me what {d} sounds like", "perform {d}",
+        "make the sound of {d}",
     ),
     "video": (
         "film {d}", "film this: {d}", "film {d}", "film me {d}", "animate {d}", "animate {d}", "bring {d} to life",
         "show {d} in motion", "make {d} move", "let {d} move", "let me watch {d}", "i want to watch {d}", "shoot {d}",
         "i would like to watch {d}", "show me {d} in motion", "show how {d} moves", "set {d} in motion",
+        "show me how {d} moves", "tell me how {d} moves", "turn {d} into a movie", "shoot a film of {d}",
+        "get {d} moving", "make {d} come alive", "let me see {d} move", "i want to see {d} move", "show me {d} moving",
     ),
 }  # fmt: skip
 MAKE_NOUN = (
     "make a {n} of {d}", "create a {n} of {d}", "generate a {n} of {d}", "produce a {n} of {d}", "i want a {n} of {d}",
     "a {n} of {d}", "{n}: {d}", "give me a {n} of {d}", "show me a {n} of {d}", "make me a {n} of {d}",
     "i would like a {n} of {d}", "i need a {n} of {d}", "make a short {n} of {d}", "turn {d} into a {n}",
+    "let me have a {n} of {d}", "i would love a {n} of {d}", "prepare a {n} of {d}", "give me {d} as a {n}",
+    "a new {n} of {d}",
 )  # fmt: skip
 POLITE = ("{r}", "{r}", "{r}", "{r}", "please {r}", "can you {r}", "could you {r}", "now {r}", "then {r}", "{r} please",
-          "would you {r}", "{r} for me", "ok, {r}")  # fmt: skip
+          "would you {r}", "{r} for me", "ok, {r}", "would you please {r}", "i want you to {r}",
+          "i would like you to {r}", "just {r}", "go on and {r}", "hello, {r}", "{r} now")  # fmt: skip
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "image": ("draw", "paint", "sketch"), "audio": ("play", "sound", "imitate"), "video": ("film", "animate", "move"),
 }  # fmt: skip
@@ -53,6 +63,8 @@ DESCRIBE = (
     "What is it?", "Can you describe this?", "Put this into words.", "Give me a caption.", "Describe this in words.",
     "Describe the {n}.", "Describe this {n}.", "Describe the {n} in words.", "Write a caption for this {n}.",
     "Caption the {n}.", "What does this {n} contain?", "What is in the {n}?", "Tell me about this {n}.",
+    "What is in this {n}?", "Please describe the {n}.", "Tell me in words what this is.", "Explain what this is.",
+    "How would you describe this?", "Identify it.", "Do you know what this is?", "Please name the thing.",
 )  # fmt: skip
 DESCRIBE_OF: dict[str, tuple[str, ...]] = {
     "image": (
@@ -92,6 +104,24 @@ QUESTIONS = (
     "Write a poem about {w}.", "Are you {w}?", "Translate {w} {w}.",
 )  # fmt: skip
 COPY = ("Repeat: {d}", "Say: {d}", "Copy this: {d}", "Repeat after me: {d}")
+STEPS = (  # two requests, the second of which needs what the first has given
+    "{a}, then {b}", "{a}, then {b}", "{a} and then {b}", "first {a}, then {b}", "{a}. then {b}", "{a}, after that {b}",
+    "{a}. {b}", "first {a}. after that, {b}", "{a} and afterwards {b}", "{a}, and after that {b}", "{a}; then {b}",
+)  # fmt: skip
+ANSWER = (  # a second step that makes nothing
+    "describe it", "tell me what you see", "tell me what you hear", "say what it is", "tell me what it is", "name it",
+    "describe what you made", "tell me what you made", "give it a caption", "put it into words",
+)  # fmt: skip
+ASK_THEN = (
+    "what is this? {r}", "what is in this {n}? {r}", "what is it? then {r}", "what is in the {n}? then {r}",
+    "tell me what this is. then {r}", "what do we have here? {r}", "describe the {n}, then {r}",
+)  # fmt: skip
+OF_IT: dict[str, tuple[str, ...]] = {  # what is made of "it", in words of their own
+    "image": ("draw its picture", "make a picture of it", "show me its picture"),
+    "audio": ("play its sound", "let me hear its sound", "tell me what it sounds like", "make its sound"),
+    "video": ("film it", "show me how it moves", "make it move"),
+}  # fmt: skip
+FAILED = "that did not work."
 CAN = "i can name pictures, sounds and films, and draw, play and film things such as a guitar."
 UNKNOWN = "i do not know that. " + CAN
 NOTHING = "i see and hear nothing. please show me something."

@@ -12,6 +12,8 @@ from orchestrator.engine import flow as engine_flow
 from orchestrator.engine.flow import Flow
 from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.result import Result
+from orchestrator.testing.llm import ScriptedModel
+from tests import tiny
 
 FLOWS = Path(__file__).parents[2] / "flows"
 MEDIA = FLOWS / "media"
@@ -40,6 +42,10 @@ MADE = {
     "video_to_audio": "audio",
     "video_to_text": "text",
 }
+STEPS = {  # agents: what a scripted LLM answers with, and what that gives
+    "two_steps": (("a guitar [image]", "a guitar [audio]", "a guitar"), "text image audio"),
+    "two_steps_about": (("an apple [audio]", "an apple"), "text audio"),
+}
 CHOICES = [(), ("image",), ("audio",), ("video",), ("image", "video")]
 FREE = {"choose", "choose_about", "film_this"}  # the reply chooses what is made
 
@@ -67,7 +73,7 @@ def run(flow: Flow) -> Result:
 
 
 def test_every_flow_has_a_row() -> None:
-    assert set(MADE) == {path.stem for path in FLOWS.glob("*.yaml")}
+    assert {*MADE, *STEPS} == {path.stem for path in FLOWS.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -77,6 +83,18 @@ def test_it_makes_what_it_says(name: str, tiny_any_bundle: Path) -> None:
     result = run(quick(name, tiny_any_bundle, made if name in FREE else None))
     assert {out: media.modality for out, media in result.outputs.items()} == wanted
     assert {node.status for node in result.nodes} <= {"ran", "cached"}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_agent_goes_step_by_step(name: str, tiny_any_bundle: Path) -> None:
+    replies, made = STEPS[name]
+    with ScriptedModel(*replies, width=tiny.WIDTH) as llm:
+        flow = Flow.load(FLOWS / f"{name}.yaml", tiny_any_bundle)
+        steps = {modality: {"steps": 1} for modality in ("image", "audio", "video")}
+        result = run(flow.with_fields({"agent.make": steps}))
+    assert set(result.outputs) == set(made.split())
+    told = [request.turns[-1][1] for request in llm.requests[1:]]
+    assert told == [(f"[{m}]", f"{m}: {m} <resource-{i}-1>") for i, m in enumerate(made.split()[1:], start=1)]
 
 
 @pytest.mark.parametrize("asked", CHOICES, ids=lambda asked: "+".join(asked) or "text")

@@ -1,0 +1,42 @@
+"""MM-IT of the pocket bundle: SFT on dialogues, then DPO on preferences, by the recipes that ship.
+
+    python -m recipes.pocket.mm_it --out build/pocket
+
+What it makes of the LLM and the projectors goes into `tuned`, whose parts take the places of those before it in the
+bundle that ships.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import torch
+
+from orchestrator.models.llm.adapter import save_weights
+from orchestrator.models.loading import load_part
+from recipes.pocket import options
+from recipes.pocket.bundle import TUNED, write_spec
+from recipes.pocket.mm_pt import trained
+
+RECIPES = {"mm_it_sft": "dialogues", "mm_it_dpo": "preferences"}  # recipe -> its data
+
+
+def main() -> None:
+    args = options.parse(__doc__)
+    out = args.out.resolve()
+    tuned, bundle = out / TUNED, write_spec(out)
+    if tuned.exists():
+        return
+    for name, data in RECIPES.items():
+        bundle = trained(name, data, bundle.root, out)
+    fresh = tuned.with_suffix(".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    save_weights(load_part(bundle, "llm", "cpu", torch.float32), fresh / "llm", bundle.path("llm"))
+    for part in bundle.names():
+        if "projectors" in part:
+            shutil.copytree(bundle.path(part), fresh / bundle.part(part).path)
+    fresh.rename(tuned)
+
+
+if __name__ == "__main__":
+    main()
