@@ -9,8 +9,10 @@ export HF_HUB_OFFLINE := 1
 
 .PHONY: demo test lint bench pocket clean
 
-demo: .venv/.installed  ## a picture goes in, its caption and a short video come out
+demo: .venv/.installed  ## a picture gives its caption and a film, another its sound; a text gives all three
 	$(BIN)/orch run "image -> text -> video" -i image=flows/media/dog.png
+	$(BIN)/orch run "image -> audio" -i image=flows/media/violin.png
+	$(BIN)/orch run "text -> image + audio + video" -i text="a guitar on a blue ground"
 
 test: lint  ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/pytest

@@ -44,9 +44,12 @@ def shape(width: int, layers: int) -> dict[str, Any]:
     }
 
 
-def teach(model: nn.Module, cache: Path, path: Path, *, seed: int, pool: int, steps: int, lr: float) -> None:
-    """Train `model`, features [b, 80, 100] -> logits of all attributes [b, 32], and print what it hears."""
-    heard, right = sound_pool.pool(cache, features, seed, pool)
+def teach(
+    model: nn.Module, cache: Path, path: Path, *, seed: int, pool: int, steps: int, lr: float, own: float = 0.0
+) -> None:
+    """Train `model`, features [b, 80, 100] -> logits of all attributes [b, 32], and print what it hears; a share of
+    `own` of the sounds is in the generator's style."""
+    heard, right = sound_pool.pool(cache, features, seed, pool, own)
 
     def batch(_: int) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(heard), (BATCH,))

@@ -25,6 +25,7 @@ from recipes.pocket.world import CONCEPTS, MOTIONS, RHYTHMS, Sound
 
 WORDS = 12  # most words (tokens) that a thing has
 BUCKET = 4  # batches are cut from so many batches' dialogues, sorted by length
+GRAIN = 16  # lengths of batches are multiples of it
 QUIET = 0.05  # weight of the signal tokens after the first, which the grammar forces
 
 
@@ -62,6 +63,12 @@ def soft_plan(shown: Shown, tokenizer: PreTrainedTokenizerFast, rng: np.random.G
     spread = np.concatenate([np.repeat(weights[:, i : i + 1], len(g), 1) for i, g in enumerate(groups)], 1)[:, :WORDS]
     rows, pad = max(SLOTS.values()) - slots, WORDS - len(ids)
     return torch.from_numpy(np.pad(ids, (0, pad))), torch.from_numpy(np.pad(spread, ((0, rows), (0, pad)))).float()
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """Rows -> [b, n] of one of few lengths: each new shape costs a CPU kernels of its own, time and memory."""
+    found = torch.nn.utils.rnn.pad_sequence([*rows], batch_first=True)
+    return torch.nn.functional.pad(found, (0, -found.shape[1] % GRAIN))
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,8 @@ class Dialogues:
         none = (torch.zeros(0, WORDS, dtype=torch.long), torch.zeros(0, max(SLOTS.values()), WORDS))
         words, mix = (torch.stack(part) for part in zip(*plans, strict=True)) if plans else none
         return Batch(
-            torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
-            torch.nn.utils.rnn.pad_sequence(weights, batch_first=True),
+            _padded(rows),
+            _padded(weights),
             words,
             mix,
             torch.tensor(slots, dtype=torch.long),

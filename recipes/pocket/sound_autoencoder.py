@@ -95,7 +95,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     vae = build()
-    mels, _ = sound_pool.pool(args.cache, mel.half_mel, seed=21, count=POOL, own=True)
+    mels, _ = sound_pool.pool(args.cache, mel.half_mel, seed=21, count=POOL, own=1.0)
     fit(vae, mels, args.out / "state/sound_autoencoder.ckpt")
     sharpen(vae, mels, args.out / "state/sound_decoder.ckpt")
     autoencoder.save_half(vae, args.out / PLACE)

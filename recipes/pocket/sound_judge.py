@@ -16,7 +16,8 @@ from transformers import WhisperConfig, WhisperForAudioClassification
 
 from recipes.pocket import hearing, options, sound_pool
 
-STEPS, LR, POOL = 2000, 1.5e-3, 8_000
+STEPS, LR, POOL = 3000, 1.5e-3, 10_000
+OWN = 0.4  # the share of sounds in the generator's style, which is what it is to judge
 
 
 def model() -> WhisperForAudioClassification:
@@ -58,7 +59,8 @@ def main() -> None:
         return
     torch.manual_seed(5)
     judge = Judge(model())
-    hearing.teach(judge, args.cache, args.out / "state/sound_judge.ckpt", seed=11, pool=POOL, steps=STEPS, lr=LR)
+    path = args.out / "state/sound_judge.ckpt"
+    hearing.teach(judge, args.cache, path, seed=11, pool=POOL, steps=STEPS, lr=LR, own=OWN)
     judge.judge.half().save_pretrained(target)
     hearing.extractor().save_pretrained(target)
 

@@ -20,6 +20,7 @@ ATTRIBUTES: dict[str, list[str]] = {
 }  # fmt: skip
 SIZES = [len(table) for table in ATTRIBUTES.values()]
 IGNORE = -100  # the label of what nobody says
+MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
 
 
 def labels(todo: Sequence[world.Sound | None]) -> Tensor:
@@ -45,27 +46,38 @@ def shares(logits: Tensor, right: Tensor) -> dict[str, float]:
 
 
 def pool(
-    cache: Path, features: Callable[[Tensor], Tensor], seed: int, count: int, own: bool = False
+    cache: Path, features: Callable[[Tensor], Tensor], seed: int, count: int, own: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Features [n, ...] of random sounds of the training fonts, as other makers have them, and their labels [n, 4];
-    `own`: in the generator's style."""
+    a share of `own` in the generator's style."""
     rng, concepts, parts, said = random.Random(seed), list(world.SOUNDS), [], []
     for start in range(0, count, 64):
         todo = [world.sample_sound(rng, concepts[(start + i) % len(concepts)]) for i in range(64)]
         waves = []
         for sound in todo:
-            font = sounds.OWN_FONT if own else sounds.train_font(sound.concept, rng)
-            waves.append(perform(sound, font, cache, rng, own=own))
+            style = rng.random() < own
+            font = sounds.OWN_FONT if style else sounds.train_font(sound.concept, rng)
+            waves.append(perform(sound, font, cache, rng, own=style))
         parts.append(features(torch.from_numpy(np.stack(waves))))
         said += todo
     return torch.cat(parts)[:count], labels(said[:count])
 
 
 def perform(sound: world.Sound, font: str, cache: Path, rng: random.Random, *, own: bool = False) -> np.ndarray:
-    """A sound of a font, at pitches of the trainings, float32 [samples]; as other makers have it, or by the font's own
-    program as it is."""
-    note = sounds.notes(font, cache).draw(sound, rng, sounds.OFFSETS, own)
-    return sounds.compose(note if own else sounds.vary(note, sound.concept in world.TONELESS, rng), sound, rng)
+    """A sound of a font, at pitches of the trainings, float32 [samples].
+
+    By the font's `own` program as it is, or as other makers have it: changed, at times mixed with another font's note.
+    """
+    at = (rng.choice(sounds.OFFSETS),)
+    note = sounds.notes(font, cache).draw(sound, rng, at, own)
+    if own:
+        return sounds.compose(note, sound, rng)
+    toneless = sound.concept in world.TONELESS
+    made = sounds.vary(note, toneless, rng)
+    if not toneless and rng.random() < MIXED:
+        other = sounds.notes(sounds.train_font(sound.concept, rng), cache).draw(sound, rng, at, own)
+        made = made + np.float32(rng.uniform(0.2, 1)) * sounds.vary(other, toneless, rng)
+    return sounds.compose(made, sound, rng)
 
 
 def test_set(cache: Path, font: str, rounds: int) -> tuple[Tensor, Tensor]:
@@ -87,7 +99,7 @@ def augment(logs: Tensor, unit: float) -> Tensor:
     floor = logs.amin((1, 2), keepdim=True)
     curve = F.interpolate(torch.randn(size, 1, 7), size=bands, mode="linear", align_corners=True)
     power = (math.log(10) / unit * logs.amax(1, keepdim=True)).softmax(2)  # of the bands: b 1 bands, sum 1
-    curve = 0.6 * unit * torch.rand(size, 1, 1) * (curve - (power * curve).sum(2, keepdim=True))
+    curve = unit * torch.rand(size, 1, 1) * (curve - (power * curve).sum(2, keepdim=True))
     quiet = logs.amax((1, 2), keepdim=True) - unit * (3 + 6 * torch.rand(size, 1, 1))
     noise = quiet + 0.25 * unit * torch.randn(size, time, bands)
     logs = torch.where(logs <= floor + 1e-3, logs, torch.maximum(logs + curve, floor))

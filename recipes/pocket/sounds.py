@@ -141,11 +141,14 @@ class Notes:
     found: dict[tuple[str, int, int, str], np.ndarray]
 
     def draw(self, sound: Sound, rng: random.Random, offsets: Sequence[int], own: bool) -> np.ndarray:
-        """A random note that fits the sound; `own`: of the generator's program only."""
+        """A random note that fits the sound, of another offset if there is none; `own`: of the generator's program."""
         known = programs(self.font, sound.concept)[: 1 if own else None]
-        fitting = itertools.product(known, pitches(sound.concept, offsets)[sound.pitch])
-        keys = [(sound.concept, program, note, sound.loudness) for program, note in fitting]
-        return self.found[rng.choice([key for key in keys if key in self.found])]
+        for tried in (offsets, OFFSETS):
+            fitting = itertools.product(known, pitches(sound.concept, tried)[sound.pitch])
+            keys = [(sound.concept, program, note, sound.loudness) for program, note in fitting]
+            if there := [key for key in keys if key in self.found]:
+                break
+        return self.found[rng.choice(there)]
 
 
 @once
@@ -199,6 +202,8 @@ def vary(note: np.ndarray, toneless: bool, rng: random.Random) -> np.ndarray:
     seconds = time / RATE
     if rng.random() < 0.25:
         found = np.tanh(found * rng.uniform(1, 6))
+    if rng.random() < 0.5:
+        found = _duller(found, rng)
     if rng.random() < 0.4:
         found = found * np.exp(-seconds * rng.uniform(0.5, 6)).astype(np.float32)
     if rng.random() < 0.2:
@@ -209,6 +214,16 @@ def vary(note: np.ndarray, toneless: bool, rng: random.Random) -> np.ndarray:
         room = np.fft.irfft(np.fft.rfft(found, 2 * SAMPLES) * np.fft.rfft(tail, 2 * SAMPLES))[:SAMPLES]
         found = found + rng.uniform(0.05, 0.5) * room.astype(np.float32) * (np.abs(found).max() / np.abs(room).max())
     return found
+
+
+def _duller(wave: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Without its highs, as small soundfonts have it, or at times without its lows."""
+    hertz = np.fft.rfftfreq(SAMPLES, 1 / RATE)
+    gain = (1 + (hertz / 2 ** rng.uniform(9.5, 12.8)) ** 2) ** -rng.uniform(0.3, 2)
+    if rng.random() < 0.25:
+        gain *= (hertz / (hertz + rng.uniform(100, 600))) ** rng.uniform(0.5, 2)
+    made = np.fft.irfft(np.fft.rfft(wave) * gain, SAMPLES)
+    return (made * (np.abs(wave).max() / (np.abs(made).max() + 1e-9))).astype(np.float32)
 
 
 def play(

@@ -19,7 +19,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
 PLACE = "generators/audio/vocoder"
-POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 3000, 1500
+POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 2500, 800
 RESOLUTIONS = ((256, 64, 32), (512, 128, 64), (1024, 256, 80), (2048, 512, 128))  # window, hop, bands
 PERIODS = (2, 3, 5)
 MATCH = 2.0  # weight of the discriminators' features
@@ -142,7 +142,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     vocoder = build()
-    waves, _ = sound_pool.pool(args.cache, lambda w: (w * 32_767).short(), seed=31, count=POOL, own=True)
+    waves, _ = sound_pool.pool(args.cache, lambda w: (w * 32_767).short(), seed=31, count=POOL, own=1.0)
 
     def batch(_: int) -> tuple[Tensor, Tensor]:
         return segments(waves)
