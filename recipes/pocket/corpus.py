@@ -125,22 +125,36 @@ def request_for(modalities: Sequence[str], subject: str, rng: random.Random) -> 
     """A wording that asks for media of a subject (a description, or "it"), in any order."""
     wanted = rng.sample(modalities, len(modalities))
     if len(wanted) > 1:
-        if rng.random() < 0.5:
-            joint = rng.choice((" ", " ", " this: "))
-            asked = _listed([rng.choice(wordings.VERBS_OF[m]) for m in wanted]) + joint + subject
-        else:
-            nouns = [rng.choice(NOUNS[m]) for m in wanted]
-            asked = rng.choice(("make {l} of {d}", "give me {l} of {d}", "i want {l} of {d}", "show me {d} as {l}"))
-            asked = asked.format(l=_listed([f"{article(n)} {n}" for n in nouns]), d=subject)
-    elif rng.random() < 0.35:
+        asked = _joint(wanted, subject, rng)
+    elif rng.random() < 0.4:
         noun = rng.choice(NOUNS[wanted[0]])
-        asked = rng.choice(wordings.MAKE_NOUN).format(n=noun, d=subject)
-        asked = (
-            asked.replace("a image", "an image").replace("a audio", "an audio").replace("a animation", "an animation")
-        )
+        asked = _an(rng.choice(wordings.MAKE_NOUN).format(n=noun, d=subject))
     else:
         asked = rng.choice(wordings.MAKE[wanted[0]]).format(d=subject)
-    return asked if asked.endswith("?") else rng.choice(wordings.POLITE).format(r=asked)
+    if asked.endswith("?") or rng.random() < 0.3:
+        return asked
+    return rng.choice(wordings.POLITE).format(r=asked)
+
+
+def _joint(wanted: Sequence[str], subject: str, rng: random.Random) -> str:
+    """Several media of a subject asked for at once."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        nouns = _listed([f"{article(n)} {n}" for n in (rng.choice(NOUNS[m]) for m in wanted)])
+        return rng.choice(wordings.JOINT_NOUNS).format(l=nouns, d=subject)
+    if kind == 1:
+        senses = _listed([rng.choice(wordings.SENSES[m]) for m in wanted])
+        return rng.choice(wordings.JOINT_SENSES).format(l=senses, d=subject)
+    verbs = [rng.choice(wordings.VERBS_OF[m]) for m in wanted]
+    if kind == 2:
+        first, *rest = verbs
+        return rng.choice(wordings.JOINT_PAIRS).format(a=f"{first} {subject}", b=_listed(rest) + " it")
+    return rng.choice(wordings.JOINT_VERBS).format(l=_listed(verbs), d=subject)
+
+
+def _an(text: str) -> str:
+    """With `an` before the nouns that want it."""
+    return text.replace("a image", "an image").replace("a audio", "an audio").replace("a animation", "an animation")
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -149,9 +163,18 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def ended(text: str, rng: random.Random) -> str:
-    """A request with its first letter and its end as people type them."""
+    """A request with its first letter and its end as people type them; at times with something beside the point."""
     text = text if text.endswith("?") else text + rng.choice(("", ".", ".", "!"))
+    if rng.random() < 0.2:
+        beside = f"{chatter(rng)}."
+        text = f"{beside} {text}" if rng.random() < 0.7 else f"{text} {beside}"
     return text[:1].upper() + text[1:]
+
+
+def chatter(rng: random.Random) -> str:
+    """Something that asks for nothing."""
+    parts = rng.choice(wordings.CHATTER).split("{w}")
+    return "".join(part + rng.choice(wordings.CHATTER_WORDS) for part in parts[:-1]) + parts[-1]
 
 
 def several(rng: random.Random) -> tuple[str, ...]:

@@ -99,17 +99,21 @@ def ask(rng: random.Random) -> Turn:
     table: dict[str, tuple[str, ...]]
     if isinstance(what, Sound):
         table = {
-            what.loudness: ("How loud is it?", "Is it loud or soft?"),
-            wordings.COUNTS[what.rhythm]: ("How many notes are there?", "How many notes do you hear?"),
-        }
+            what.loudness: ("How loud is it?", "Is it loud or soft?", "Was that loud?"),
+            wordings.COUNTS[what.rhythm]: (
+                "How many notes are there?", "How many notes do you hear?", "Count the notes.",
+            ),
+        }  # fmt: skip
         if what.concept not in TONELESS:
-            table[what.pitch] = ("How high is it?", "Is it high or low?", "What is the pitch?")
+            table[what.pitch] = ("How high is it?", "Is it high or low?", "What is the pitch?", "Is this low?")
     else:
         hue = rng.choice(("color", "colour"))
         table = {
-            what.ground: (f"What {hue} is the ground?", f"Which {hue} is the background?", f"The {hue} of the ground?"),
+            what.ground: (f"What {hue} is the ground?", f"Which {hue} is the background?", f"The {hue} of the ground?",
+                          f"What {hue} is behind it?"),
             "in the center" if what.place == "center" else f"at the {what.place}": (
                 "Where is it?", f"Where in the {rng.choice(NOUNS[given])} is it?", f"Where is the {what.concept}?",
+                "On which side is it?", "In which part is it?",
             ),
             what.size: ("How large is it?", "What size is it?", "How big is it?"),
         }  # fmt: skip
@@ -136,6 +140,8 @@ def chat(vocabulary: Sequence[str], rng: random.Random) -> Turn:
         while "{w}" in question:
             question = question.replace("{w}", corpus.words(vocabulary, rng, 1, 3), 1)
         return Turn((question,), wordings.UNKNOWN)
+    if rng.random() < 0.15:
+        return Turn((f"{corpus.chatter(rng)}.",), wordings.UNKNOWN)
     if rng.random() < 0.25:
         asked = rng.choice((wordings.DESCRIBE[0], "What is this?", request_for((rng.choice(MODALITIES),), "it", rng)))
         return Turn((ended(asked, rng),), wordings.NOTHING)

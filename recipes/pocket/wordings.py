@@ -44,16 +44,54 @@ MAKE: dict[str, tuple[str, ...]] = {
         "get {d} moving", "make {d} come alive", "let me see {d} move", "i want to see {d} move", "show me {d} moving",
     ),
 }  # fmt: skip
+SENSES: dict[str, tuple[str, ...]] = {"image": ("see", "look at"), "audio": ("hear", "listen to"), "video": ("watch",)}
+WISHES = (
+    "may i {v} {d}?", "are we able to {v} {d}?", "allow me to {v} {d}", "help me to {v} {d}", "i hope to {v} {d}",
+    "i wish to {v} {d}", "we want to {v} {d}", "we would like to {v} {d}", "i came here to {v} {d}",
+    "i have to {v} {d}",
+    "it would be great to {v} {d}", "when can i {v} {d}?", "i am curious to {v} {d}",
+    "there is nothing like {d} to {v}",
+)  # fmt: skip
+for _modality, _senses in SENSES.items():
+    MAKE[_modality] += tuple(wish.replace("{v}", _senses[0]) for wish in WISHES)
 MAKE_NOUN = (
     "make a {n} of {d}", "create a {n} of {d}", "generate a {n} of {d}", "produce a {n} of {d}", "i want a {n} of {d}",
     "a {n} of {d}", "{n}: {d}", "give me a {n} of {d}", "show me a {n} of {d}", "make me a {n} of {d}",
     "i would like a {n} of {d}", "i need a {n} of {d}", "make a short {n} of {d}", "turn {d} into a {n}",
     "let me have a {n} of {d}", "i would love a {n} of {d}", "prepare a {n} of {d}", "give me {d} as a {n}",
-    "a new {n} of {d}",
+    "a new {n} of {d}", "have you got a {n} of {d}?", "do you have a {n} of {d}?", "i am in need of a {n} of {d}",
+    "a {n} showing {d}", "one {n} with {d} in it", "{d}, but as a {n}", "find me a {n} of {d}", "send me a {n} of {d}",
+    "bring me a {n} of {d}", "may i have a {n} of {d}?", "we need a {n} of {d}", "surprise me with a {n} of {d}",
+    "this should become a {n}: {d}", "another {n} of {d}", "one more {n} of {d}", "it should be a {n} of {d}",
+    "a {n} about {d}", "the {n} should have {d} in it", "what about a {n} of {d}?", "think of {d} and make a {n}",
+    "i asked for a {n} of {d}", "only a {n} of {d}", "where is my {n} of {d}?", "a {n} with {d}, that is what i want",
 )  # fmt: skip
 POLITE = ("{r}", "{r}", "{r}", "{r}", "please {r}", "can you {r}", "could you {r}", "now {r}", "then {r}", "{r} please",
           "would you {r}", "{r} for me", "ok, {r}", "would you please {r}", "i want you to {r}",
-          "i would like you to {r}", "just {r}", "go on and {r}", "hello, {r}", "{r} now")  # fmt: skip
+          "i would like you to {r}", "just {r}", "go on and {r}", "hello, {r}", "{r} now",
+          "are you ready to {r}?", "do you know how to {r}?",
+          "is there a chance to {r}?", "you should {r}", "you may {r}", "try to {r}", "time to {r}",
+          "i need you to {r}",
+          "i am asking you to {r}", "your task: {r}", "next, {r}", "if you can, {r}", "{r}, if you can", "{r}, ok?",
+          "{r} if possible", "{r} again", "{r} today", "quickly {r}", "hey, {r}", "dear orch, {r}", "my wish: {r}",
+          "{r}, thank you", "thanks, now {r}", "be so kind and {r}", "feel free to {r}", "i ask you: {r}",
+          "want to {r}?",
+          "you can {r}, can't you?", "it is time to {r}", "my next wish is that you {r}", "start to {r}")  # fmt: skip
+JOINT_NOUNS = (  # several at once: {l} is a list of nouns
+    "make {l} of {d}", "give me {l} of {d}", "i want {l} of {d}", "show me {d} as {l}", "{l} of {d}",
+    "i need {l} of {d}",
+    "{d} as {l}", "show me {l} of {d}", "may i have {l} of {d}?", "i would like {l} of {d}", "make {l} from {d}",
+    "all of these of {d}: {l}", "prepare {l} of {d}",
+)  # fmt: skip
+JOINT_VERBS = ("{l} {d}", "{l} this: {d}", "{l} {d}", "{l} {d} at once", "{l} {d} at the same time")
+JOINT_SENSES = (
+    "let me {l} {d}",
+    "i would like to {l} {d}",
+    "help me to {l} {d}",
+    "we wish to {l} {d}",
+    "may i {l} {d}?",
+)
+JOINT_PAIRS = ("{a} and {b}", "{a}, and {b}", "{a} and also {b}", "{a} and {b} as well", "{a}; also {b}")
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "image": ("draw", "paint", "sketch"), "audio": ("play", "sound", "imitate"), "video": ("film", "animate", "move"),
 }  # fmt: skip
@@ -65,19 +103,27 @@ DESCRIBE = (
     "Caption the {n}.", "What does this {n} contain?", "What is in the {n}?", "Tell me about this {n}.",
     "What is in this {n}?", "Please describe the {n}.", "Tell me in words what this is.", "Explain what this is.",
     "How would you describe this?", "Identify it.", "Do you know what this is?", "Please name the thing.",
+    "What could this be?", "Any idea what this is?", "What did i show you?", "What have i got here?",
+    "Which one is it?",
+    "Say something about it.", "In one sentence, what is it?", "Explain the {n} to me.", "What is this {n} about?",
+    "What is the {n} of?", "What was that?", "Tell me more about the {n}.", "Give the thing a name.",
+    "What is its name?",
+    "Who or what is this?", "Summarize the {n}.", "I want to know what this is.", "Talk about the {n}.",
 )  # fmt: skip
 DESCRIBE_OF: dict[str, tuple[str, ...]] = {
     "image": (
         "What do you see?", "What can you see here?", "Say what you see.", "What does the {n} show?",
-        "What is shown here?", "Look at this. What is it?",
+        "What is shown here?", "Look at this. What is it?", "What am i looking at?", "What did the artist draw?",
     ),
     "audio": (
-        "What do you hear?", "What can you hear?", "Say what you hear.", "What makes this sound?", "What sounds here?",
-        "Listen to this. What is it?", "What is playing?", "Which instrument is this?",
+        "What do you hear?", "What can you hear?", "Say what you hear.", "What makes this sound?",
+        "What sounds here?", "What am i listening to?",
+        "Listen to this. What is it?", "What is playing?", "Which instrument is this?", "Who plays here?",
+        "What did i hear?", "Where does this sound come from?", "What is the source of this {n}?",
     ),
     "video": (
         "What do you see?", "What happens here?", "Say what you see.", "What does the {n} show?", "What is going on?",
-        "What happens in the {n}?", "Watch this. What is it?",
+        "What happens in the {n}?", "Watch this. What is it?", "What am i watching?", "What did you see in the {n}?",
     ),
 }  # fmt: skip
 FIRST = ("describe {d}, then {r}", "describe {d} and {r}", "say what it is, then {r}", "say what it is and {r}",
@@ -98,6 +144,22 @@ SOUND_WORDS: dict[str, tuple[str, ...]] = {
     "fast": ("fast notes", "quickly", "many fast notes"),
 }  # fmt: skip
 COUNTS = {"one": "one note", "two": "two notes", "three": "three notes", "fast": "many notes"}
+CHATTER = (  # said beside a request, and not to be followed
+    "i am {w}", "my {w} is {w}", "it is {w} today", "this is for my {w}", "i have a {w}", "we like {w}",
+    "my {w} likes it",
+    "the {w} was {w}", "i like {w} and {w}", "nobody knows the {w}", "here is the {w}", "what a {w} {w}", "so {w}",
+    "we are {w}", "the {w} needs it", "i need it for the {w}", "it will be {w}", "i was at the {w}", "that is {w}",
+    "my {w} told me so", "sorry, i am {w}", "there is a {w} in the {w}", "i am in the {w}", "listen, this is {w}",
+)  # fmt: skip
+CHATTER_WORDS = (
+    "friend sister brother mother father teacher child baby boss neighbour class garden kitchen house room school "
+    "party "
+    "birthday holiday letter story game project shop team office wall window table morning evening week nice happy "
+    "bored "
+    "late early cold warm new old fine long short busy ready hungry beautiful funny sad young home work day night "
+    "lesson "
+    "page poster website family kids son uncle best good bad easy important free"
+).split()
 QUESTIONS = (
     "Why is {w}?", "When was {w} {w}?", "How does {w} {w}?", "Who is {w}?", "Where is {w}?", "Do you like {w}?",
     "What is the {w} of {w}?", "Is {w} {w}?", "How many {w} are there?", "Tell me about {w}.", "Explain {w}.",
