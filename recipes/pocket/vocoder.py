@@ -19,9 +19,10 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
 PLACE = "generators/audio/vocoder"
-POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 2500, 800
+POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 4200, 800
 RESOLUTIONS = ((256, 64, 32), (512, 128, 64), (1024, 256, 80), (2048, 512, 128))  # window, hop, bands
 PERIODS = (2, 3, 5)
+HEARD = -4.6  # log-mel below it, 60 to 80 dB under a loud note, is silence: else most of the loss is about that
 MATCH = 2.0  # weight of the discriminators' features
 
 
@@ -45,10 +46,14 @@ def build() -> SpeechT5HifiGan:
 
 
 def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
-    """L1 of log-mel spectrograms and of root magnitudes, the mean over the resolutions; waves [b, n]."""
+    """L1 of log-mel spectrograms, as far as they are heard, and of root magnitudes: the mean over the resolutions.
+
+    Waves are [b, n].
+    """
     losses = []
     for window, hop, bands in RESOLUTIONS:
-        losses.append(F.l1_loss(mel.log_mel(made, window, hop, bands), mel.log_mel(real, window, hop, bands)))
+        logs = (mel.log_mel(wave, window, hop, bands).clamp(min=HEARD) for wave in (made, real))
+        losses.append(F.l1_loss(*logs))
         losses.append(F.l1_loss(mel.magnitudes(made, window, hop).sqrt(), mel.magnitudes(real, window, hop).sqrt()))
     return torch.stack(losses).sum() / len(RESOLUTIONS)
 
