@@ -3,7 +3,7 @@
     python -m recipes.pocket.evaluate --bundle build/pocket --cache .pocket --write
     python -m recipes.pocket.evaluate --cache .pocket --fixed tests/media
 
-The first makes the test sets (eval_sets.py) and runs `eval.yaml` on them; judges that were trained beside the bundle
+The first makes the test sets (eval_sets.py) and runs `eval.yaml` on them; judges that were trained anew
 are taken to where `eval.yaml` names them. The second makes the small fixed sample of the test suite.
 """
 
@@ -49,6 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="pocket", help="name or folder")
     parser.add_argument("--cache", type=Path, default=Path(".pocket"))
+    parser.add_argument(
+        "--judges", type=Path, default=Path("build/pocket"), help="where judges were trained, if they were"
+    )
     parser.add_argument("--limit", type=int, help="only so many samples of each, for a quick look")
     parser.add_argument("--write", action="store_true", help=f"also write {NUMBERS.name}, which the card takes in")
     parser.add_argument("--fixed", type=Path, metavar="DIR", help="only make the fixed sample of the test suite")
@@ -58,7 +61,7 @@ def main() -> None:
         return
     if args.write and args.limit:
         parser.error(f"{NUMBERS.name} takes whole numbers: give --write or --limit")
-    take_judges(Path(args.bundle), FILE.parent / "judges")
+    take_judges(args.judges, FILE.parent / "judges")
     evaluation = Evaluation.load(FILE)
     make_sets(args.cache, SETS, evaluation.seeds)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.train.evaluation.text import plain
-from recipes.pocket import corpus, dialogues, wordings, world
+from recipes.pocket import corpus, steps, wordings, world
 from recipes.pocket.eval_requests import Request, read
 
 REQUESTS = read()
@@ -48,7 +48,8 @@ MEDIA = "(?:make|give me|i want|show me) " + either(
 )
 ASKING = [fill(t.rstrip("?"), d=SUBJECT, n=NOUN, v=MOVES) for t in (*strings(wordings.MAKE), *wordings.MOVE)]
 ASKING += [fill(t.replace("a {n}", "{a} {n}"), d=SUBJECT, n=NOUN, a="an?") for t in wordings.MAKE_NOUN]
-ASK = re.compile(either([*ASKING, VERBS, MEDIA, *map(re.escape, strings(vars(wordings).get("OF_IT", ())))]), re.I)
+IN_PARTS = map(re.escape, strings([*wordings.ANSWER, *strings(wordings.OF_IT)]))
+ASK = re.compile(either([*ASKING, VERBS, MEDIA, *IN_PARTS]), re.I)
 POLITE = [re.compile(fill(t, r="(.+)"), re.I) for t in dict.fromkeys(wordings.POLITE)]
 OTHERS = [
     t.rstrip(".!?")
@@ -97,7 +98,8 @@ def test_what_is_made_is_described_or_shown() -> None:
     [
         "Could you draw {a red cat}?", "Please make an image of {a dog}", "Film it.",
         "Draw and play this: {a bell}", "Describe the picture.", "Hello!", "Show me a picture and a sound of {a bell}",
-        "Show me what you see in motion", "Who is the big bear?", "I want {a dog} to move left",
+        "Show me what you see in motion", "Who is the big bear?", "Draw {a dog}. Then describe it.",
+        "I want {a dog} to move left",
     ],
 )  # fmt: skip
 def test_sentences_of_the_training_are_known(form: str) -> None:
@@ -111,7 +113,7 @@ def test_no_sentence_is_one_of_the_training(request_: Request) -> None:
 
 def test_no_request_is_drawn_in_training() -> None:
     rng, vocabulary = random.Random(5), [word for name in world.CONCEPTS for word in name.split()]
-    turns = [turn for _ in range(DRAWN) for turn in dialogues.dialogue(vocabulary, rng)]
+    turns = [turn for _ in range(DRAWN) for turn in steps.mixed(vocabulary, rng)]
     drawn = {plain("".join(part for part in turn.request if isinstance(part, str))) for turn in turns}
     assert not drawn & {plain(request.text) for request in REQUESTS}
 
@@ -119,7 +121,7 @@ def test_no_request_is_drawn_in_training() -> None:
 def test_most_words_are_known() -> None:
     """Sentences are new, words mostly not."""
     rng, vocabulary = random.Random(6), [word for name in world.CONCEPTS for word in name.split()]
-    turns = [turn for _ in range(DRAWN) for turn in dialogues.dialogue(vocabulary, rng)]
+    turns = [turn for _ in range(DRAWN) for turn in steps.mixed(vocabulary, rng)]
     texts = [part for turn in turns for part in (*turn.request, turn.answer) if not isinstance(part, corpus.Shown)]
     known = set(plain(" ".join([*texts, *OTHERS])).split())
     words = [word for request in REQUESTS for word in plain(request.text).split()]
