@@ -1,10 +1,11 @@
 """The numbers of the pocket bundle, as README and the model card print them.
 
-    python -m recipes.pocket.evaluate --bundle build/pocket --cache .pocket --write
+    python -m recipes.pocket.evaluate --bundle pocket --cache .pocket --write
     python -m recipes.pocket.evaluate --cache .pocket --fixed tests/media
 
-The first makes the test sets (eval_sets.py) and runs `eval.yaml` on them; judges that were trained anew
-are taken to where `eval.yaml` names them. The second makes the small fixed sample of the test suite.
+The first makes the test sets (eval_sets.py) and runs `eval.yaml` on them; judges that were trained anew are taken to
+where `eval.yaml` names them. The bundle is an assembled one: in build/pocket itself the parts are still those before
+MM-IT. The second makes the small fixed sample of the test suite.
 """
 
 from __future__ import annotations
