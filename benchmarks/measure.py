@@ -90,14 +90,14 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def report(title: str, figures: Sequence[Figure], as_json: bool = False) -> None:
-    """Print figures as a table, or as JSON."""
+def report(title: str, figures: Sequence[Figure], as_json: bool = False, heading: str = "ratio") -> None:
+    """Print figures as a table, or as JSON; `heading` says what they are, if no ratios."""
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     if as_json:
         print(json.dumps({"title": title, "load": load, "figures": [asdict(f) for f in figures]}))
         return
     width = max(len(f.name) for f in figures)
-    print(f"\n{title} ({load})\n\n{'':<{width}}   ratio  quartiles      goal")
+    print(f"\n{title} ({load})\n\n{'':<{width}} {heading:>7}  quartiles      goal")
     for f in figures:
         goal = "" if f.goal is None else f"<= {f.goal:g}{'' if f.ratio <= f.goal else '  missed'}"
         print(f"{f.name:<{width}}  {f.ratio:6.3f}  {f.low:.3f}-{f.high:.3f}  {goal:<15} {f.note}".rstrip())

@@ -20,7 +20,8 @@ from orchestrator.train.data import manifest
 from orchestrator.train.evaluation import Evaluation, evaluate
 from recipes.pocket import world
 from recipes.pocket.bundle import assemble
-from recipes.pocket.evaluate import FILE, film
+from recipes.pocket.eval_media import wanted
+from recipes.pocket.evaluate import FILE
 
 JUDGE = FILE.parent / "judge_weights"
 
@@ -97,7 +98,7 @@ def test_captions_of_an_unseen_style() -> None:
 
 def test_films_show_what_was_asked(tmp_path: Path) -> None:
     chosen = [world.Scene(concept) for concept in ("guitar", "dog", "apple", "umbrella", "owl", "pizza")]
-    manifest.write(tmp_path / "films.jsonl", map(film, chosen))
+    manifest.write(tmp_path / "films.jsonl", (wanted("video", scene) for scene in chosen))
     data = [{"reader": "manifest", "path": str(tmp_path / "films.jsonl")}]
     films = {"metric": "media", "judge": str(JUDGE), "data": data}
     found = evaluate(Evaluation.model_validate({"evaluation": "quick", "seeds": [0], "measures": {"films": films}}))
