@@ -15,7 +15,10 @@ from recipes.pocket import corpus, steps, wordings, world
 from recipes.pocket.eval_requests import Request, read
 
 REQUESTS = read()
-PARTS = {"NOUNS", "SHOWN", "VERBS", "VERBS_OF", "SOUND_WORDS", "COUNTS", "MODALITIES", "POLITE", "OF_IT"}  # of requests
+PARTS = {  # of requests
+    "NOUNS", "SHOWN", "VERBS", "VERBS_OF", "SOUND_WORDS", "COUNTS", "MODALITIES", "POLITE", "OF_IT", "SENSES", "WISHES",
+    "JOINT_NOUNS", "JOINT_VERBS", "JOINT_SENSES", "JOINT_PAIRS", "CHATTER_WORDS",
+}  # fmt: skip
 DRAWN = 3000  # dialogues of the training grammar
 
 
@@ -42,14 +45,18 @@ NOUN, WORDS = either(map(re.escape, strings(wordings.NOUNS))), r"\w+(?: \w+){0,2
 SUBJECT = either([r"\{d\}", *map(re.escape, {"it", "this", "that", *strings(wordings.SHOWN)})])
 MOVES = either(map(re.escape, strings(wordings.VERBS)))
 LISTED = r"(?:{0})(?:, {0})*(?: and {0})?"
-VERBS = LISTED.format(either(strings(wordings.VERBS_OF))) + r"(?: this:)? " + SUBJECT
-MEDIA = "(?:make|give me|i want|show me) " + either(
-    [LISTED.format("an? " + NOUN) + " of " + SUBJECT, SUBJECT + " as " + LISTED.format("an? " + NOUN)]
-)
+VERB = either(strings(wordings.VERBS_OF))
+JOINT = {
+    LISTED.format("an? " + NOUN): wordings.JOINT_NOUNS,
+    LISTED.format(VERB): wordings.JOINT_VERBS,
+    LISTED.format(either(strings(wordings.SENSES))): wordings.JOINT_SENSES,
+}
+SEVERAL = [fill(t.rstrip("?"), l=listed, d=SUBJECT) for listed, table in JOINT.items() for t in table]
+SEVERAL += [fill(t, a=f"{VERB} {SUBJECT}", b=LISTED.format(VERB) + " it") for t in wordings.JOINT_PAIRS]
 ASKING = [fill(t.rstrip("?"), d=SUBJECT, n=NOUN, v=MOVES) for t in (*strings(wordings.MAKE), *wordings.MOVE)]
 ASKING += [fill(t.replace("a {n}", "{a} {n}"), d=SUBJECT, n=NOUN, a="an?") for t in wordings.MAKE_NOUN]
 IN_PARTS = map(re.escape, strings([*wordings.ANSWER, *strings(wordings.OF_IT)]))
-ASK = re.compile(either([*ASKING, VERBS, MEDIA, *IN_PARTS]), re.I)
+ASK = re.compile(either([*ASKING, *SEVERAL, *IN_PARTS]), re.I)
 POLITE = [re.compile(fill(t, r="(.+)"), re.I) for t in dict.fromkeys(wordings.POLITE)]
 OTHERS = [
     t.rstrip(".!?")
