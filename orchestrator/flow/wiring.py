@@ -41,9 +41,9 @@ def check(spec: FlowSpec, broken: Broken | None = None) -> list[Problem]:
 
 
 def check_inputs(spec: FlowSpec, given: Iterable[str]) -> None:
-    """Raise an `InputError` unless `given` names the inputs of a run: all that have no default, and no others."""
+    """Raise an `InputError` unless `given` names the inputs of a run: all that are required, and no others."""
     names = set(given)
-    missing = [name for name, put in spec.inputs.items() if put.default is None and name not in names]
+    missing = [name for name, put in spec.inputs.items() if put.required and name not in names]
     problems = [f"input '{name}' ({spec.inputs[name].modality}) is missing; give {name}=..." for name in missing]
     for name in sorted(names - set(spec.inputs)):
         hint = nearest(name, spec.inputs) or " It takes none."

@@ -164,6 +164,8 @@ class Reason(Stage):
         before = list(request["history"].turns) if "history" in request else []
         seen = tuple(request.get("media", ()))
         if before and not seen and "prompt" not in request:
+            if before[-1].role == "assistant":
+                raise InputError("the dialogue ends with the assistant's turn: give a prompt or media to reply to")
             return before
         return [*before, Turn("user", self._text(request, bool(seen)), seen=seen)]
 

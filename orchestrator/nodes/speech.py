@@ -16,9 +16,14 @@ Spoken = tuple[str, list[Any]]  # a role; texts, Prompts, and in the assistant's
 
 def turns(said: Sequence[Turn], tools: Sequence[Tool]) -> list[Spoken]:
     """As an LLM is told that runs here: what there is to call stands in the system turn."""
+    return [_spoken(turn) for turn in headed("", said, offered(tools) if tools else "")]
+
+
+def headed(who: str, said: Sequence[Turn], tools: str = "") -> list[Turn]:
+    """A dialogue whose system turn begins with `who` the LLM is, and ends with what it is told of `tools`."""
     head, rest = (said[0].text, said[1:]) if said and said[0].role == "system" else ("", said)
-    told = "\n\n".join(filter(None, (head, offered(tools) if tools else "")))
-    return [*([("system", [told])] if told else []), *(_spoken(turn) for turn in rest)]
+    text = "\n\n".join(filter(None, (who, head, tools)))
+    return [*([Turn("system", text)] if text else []), *rest]
 
 
 def offered(tools: Sequence[Tool]) -> str:
@@ -74,9 +79,14 @@ def _with_signals(turn: Turn) -> Iterator[Any]:
     begin = 0
     for call in turn.calls:
         yield turn.text[begin : call.place]
-        yield Call(call.name)
+        yield _written(call) if call.arguments else Call(call.name)
         begin = call.place
     yield turn.text[begin:]
+
+
+def _written(call: Call) -> str:
+    """A tool's call in the text, as an LLM without native calls writes it."""
+    return f'\n```json\n{{"name": {json.dumps(call.name)}, "arguments": {_json(call)}}}\n```\n'
 
 
 def _called(calls: Sequence[Call]) -> dict[str, Any]:
