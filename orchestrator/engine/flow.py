@@ -64,13 +64,13 @@ class Flow:
     @classmethod
     def arrow(cls, line: str, bundle: str | Path | None = None) -> Flow:
         """A flow from an arrow line, e.g. `image -> text -> video`."""
-        return cls(arrows.parse(line), bundle)
+        return cls(_line(line, bundle), bundle)
 
     @classmethod
     def of(cls, text: str | Path, bundle: str | Path | None = None, changes: Mapping[str, Any] | None = None) -> Flow:
         """A flow from what a user typed: an arrow line or the path of a YAML file; `changes` as in `with_fields`."""
         if arrows.is_arrow_line(str(text)):
-            return cls(changed(arrows.parse(str(text)), changes or {}), bundle)
+            return cls(changed(_line(str(text), bundle), changes or {}), bundle)
         if not Path(text).is_file():
             known = [str(p) for p in Path("flows").glob("*.yaml")]
             raise UserError(
@@ -241,6 +241,11 @@ class Flow:
         name = self.spec.bundle
         beside = Path(self.spec.source.name).parent / name
         return beside if self.spec.source.name and (beside / BUNDLE_FILE).is_file() else name
+
+
+def _line(line: str, bundle: str | Path | None) -> FlowSpec:
+    """The flow of an arrow line, which shows media to the LLM of a bundle as it takes them."""
+    return arrows.parse(line, direct=Bundle.open(bundle).sees if bundle else ())
 
 
 async def _begun(start: Callable[[], Background]) -> Background:

@@ -160,18 +160,22 @@ class Loop(Dispatch):
         session, source = step.session, f"{step.branch}.{RESULT}"
         result: Observation = session.store.value(made[source])
         handles: dict[str, str] = {}
+        looks: list[str] = []
         for i, media in enumerate(result.media, start=1):
-            if media.modality in self.seeing:
-                branch = f"{step.branch}.{i}"
-                session.store.put(media.key, {"media": media})
-                begin = {f"{branch}.{SEEN}": f"{media.key}#media"}
+            if media.modality not in (self.node.stage.config.see or ()):
+                continue
+            session.store.put(media.key, {"media": media})
+            look, branch = f"{media.key}#media", f"{step.branch}.{i}"
+            if media.modality in self.seeing:  # else the LLM sees it as it is
+                begin = {f"{branch}.{SEEN}": look}
                 graph = self.seeing[media.modality]
                 handles |= graph.invoke({"handles": begin, "branch": branch}, context=session)["handles"]
-        prompts = [handle for name, handle in handles.items() if name.endswith(PROMPTS)]
-        if not prompts:
+                look = handles[f"{branch}.{PROMPTS}"]
+            looks.append(look)
+        if not looks:
             return made
-        seen = replace(result, seen=tuple(map(session.store.value, prompts)))
-        return {**made, **handles, source: step.keep(RESULT, seen, made[source], *prompts)}
+        seen = replace(result, seen=tuple(map(session.store.value, looks)))
+        return {**made, **handles, source: step.keep(RESULT, seen, made[source], *looks)}
 
     # --- when it ends
 

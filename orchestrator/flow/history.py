@@ -19,6 +19,7 @@ from orchestrator.flow.spec import FlowSpec, InputSpec, NodeSpec
 from orchestrator.models.bundle import Bundle
 from orchestrator.nodes.dialogue import SYSTEM, USER, Dialogue
 from orchestrator.nodes.media import Media
+from orchestrator.nodes.sight import unsaid
 from orchestrator.prompts import template
 
 HISTORY, MEDIA, PROMPT = "history", "media", "prompt"  # the ports, and what the node is called that a dialogue adds
@@ -71,14 +72,14 @@ class _Talk:
         self.ways: dict[str, Way | None] = {}
 
     def after(self, messages: Iterable[Any]) -> tuple[FlowSpec, dict[str, Media]]:
-        given = told(messages, self._sees, tuple(self.bundle.spec.signals), self._asked)
+        given = told(messages, self, tuple(self.bundle.spec.signals))
         known = self._optional({medium.modality for medium in given.shown}, any(t["role"] == USER for t in given.turns))
         self.inputs |= {name: put.model_copy(update={"optional": True}) for name, put in known.items()}
         seen = [self._show(medium) for medium in given.shown]
         node = self._add(given.turns, seen)
         made = [self._show(medium) for medium in given.made]
         for hearer in self.place.hearers:
-            fields = {HISTORY: f"${node}"}
+            fields: dict[str, Any] = {HISTORY: f"${node}"}
             if made:
                 fields[MEDIA] = [*made, *_list(self.nodes[hearer.name].fields.get(MEDIA, []))]
             self.nodes[hearer.name] = _with(self.nodes[hearer.name], fields)
@@ -113,7 +114,7 @@ class _Talk:
             source = step
         return f"${source}"
 
-    def _sees(self, medium: Media) -> bool:
+    def sees(self, medium: Media) -> bool:
         """Whether the LLM can be shown a medium."""
         modality = medium.modality
         if modality not in self.ways:
@@ -121,6 +122,11 @@ class _Talk:
             ways = (self._way(link, modality) for link in links)
             self.ways[modality] = next((way for way in ways if way is not None), self._usual(modality))
         return self.ways[modality] is not None
+
+    def unseen(self, modality: str) -> str:
+        if self.bundle.remote:
+            return unsaid(self.bundle, modality)
+        return f"neither flow '{self.plan.spec.flow}' nor its bundle has an encoder and a projector for {modality}"
 
     def _way(self, link: Link, modality: str) -> Way | None:
         """The nodes from an input of a modality to a link, if each has one input and no condition."""
@@ -139,13 +145,15 @@ class _Talk:
 
     def _usual(self, modality: str) -> Way | None:
         spec = self.bundle.spec
+        if self.bundle.remote:
+            return [] if modality in self.bundle.sees else None
         if modality not in spec.encoders or modality not in spec.input_projectors:
             return None
         return [(NodeSpec(stage="encode"), "media"), (NodeSpec(stage="project"), "features")]
 
     # --- what is asked, and what need not be given again
 
-    def _asked(self, text: str) -> str:
+    def asked(self, text: str) -> str:
         """What the user said as the LLM was asked: in the node's template, or what is asked where nothing is said."""
         hearer = self.place.hearers[0]
         said = template(getattr(hearer.stage.config, "template", "{prompt}"))
@@ -192,4 +200,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _with(node: NodeSpec, fields: Mapping[str, Any]) -> NodeSpec:
-    return NodeSpec.model_validate(node.to_plain() | fields)
+    return NodeSpec.model_validate({**node.to_plain(), **fields})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -63,29 +63,36 @@ class Told:
     made: list[Media]
 
 
-def told(
-    messages: Iterable[Any], sees: Callable[[Media], bool], signals: Sequence[str], ask: Callable[..., str]
-) -> Told:
-    """The turns of a dialogue. `sees` says of a medium whether the LLM can be shown it, `signals` what it makes by
-    signals, `ask` puts what the user said as it was asked. Raises InputError for what the LLM can't be told."""
+class Hearer(Protocol):
+    """Who is told a dialogue."""
+
+    def sees(self, medium: Media) -> bool:
+        """Whether the LLM can be shown a medium."""
+
+    def unseen(self, modality: str) -> str:
+        """Why it can't be shown a modality."""
+
+    def asked(self, text: str) -> str:
+        """What the user said as it was asked."""
+
+
+def told(messages: Iterable[Any], hearer: Hearer, signals: Sequence[str]) -> Told:
+    """The turns of a dialogue; `signals` are the modalities that the LLM makes by signals. Raises InputError for what
+    it can't be told."""
     out = Told([], [], [])
     for message in joined(map(Message.of, messages)):
         if message.role == USER:
-            unseen = [medium.modality for medium in message.media if not sees(medium)]
-            if unseen:
-                raise InputError(
-                    f"a message of the user shows {', '.join(dict.fromkeys(unseen))}, which the LLM does not see: "
-                    "neither the flow nor its bundle has an encoder and a projector for it; leave it out"
-                )
+            if unseen := [hearer.unseen(medium.modality) for medium in message.media if not hearer.sees(medium)]:
+                raise InputError(f"a message of the user has a medium that can't be shown; leave it out: {unseen[0]}")
             media = [*out.made, *message.media]
             out.made.clear()
             out.shown.extend(media)
-            out.turns.append({"role": USER, "text": ask(message.text), "media": len(media)})
+            out.turns.append({"role": USER, "text": hearer.asked(message.text), "media": len(media)})
             continue
         if message.media and message.role != ASSISTANT:
             raise InputError(f"media come from the user or the assistant, not from the {message.role}")
-        out.made.extend(filter(sees, message.media))
-        turn = _made(message, sees, signals) if message.role == ASSISTANT else {"text": message.text}
+        out.made.extend(filter(hearer.sees, message.media))
+        turn = _made(message, hearer.sees, signals) if message.role == ASSISTANT else {"text": message.text}
         out.turns.append({"role": message.role} | turn | ({"call": message.call} if message.call else {}))
     if out.turns and out.turns[-1]["role"] == USER:
         raise InputError("the dialogue before a run ends with the user's message: what is asked now is the run's input")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,7 +12,8 @@ from pydantic import Field, field_validator
 from orchestrator.errors import InputError
 from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.media import Media
-from orchestrator.nodes.ports import History, Observation, Port, PortType, Prompts, Turn
+from orchestrator.nodes.ports import SHOWN, History, Observation, Port, PortType, Prompts, Turn
+from orchestrator.nodes.sight import unseen
 from orchestrator.nodes.stage import Config, Context, Inputs, Outputs, Stage
 
 if TYPE_CHECKING:
@@ -62,9 +64,7 @@ class Dialogue(Stage):
 
     name: ClassVar[str] = "dialogue"
     config_class = DialogueConfig
-    inputs: ClassVar[Mapping[str, Port]] = {
-        "media": Port(PortType("Prompts"), "What its turns show, in order.", many=True, optional=True)
-    }
+    inputs: ClassVar[Mapping[str, Port]] = {"media": replace(SHOWN, doc="What its turns show, in order.")}
     outputs: ClassVar[Mapping[str, Port]] = {"history": Port(PortType("History"), "The turns.")}
 
     def for_bundle(self, bundle: Bundle) -> Stage:
@@ -74,11 +74,14 @@ class Dialogue(Stage):
 
         return Dialogue(self.config.model_copy(update={"turns": tuple(map(kept, self.config.turns))}))
 
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
+        return list(unseen(bundle, types))
+
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
         """Nothing is computed. Raises InputError if there are not as many media as the turns show."""
         return [{"history": History(tuple(self._turns(request.get("media", ()))))} for request in batch]
 
-    def _turns(self, media: Sequence[Prompts]) -> Iterator[Turn]:
+    def _turns(self, media: Sequence[Prompts | Media]) -> Iterator[Turn]:
         shown = sum(turn.media for turn in self.config.turns)
         if shown != len(media):
             raise InputError(f"the turns of the dialogue show {shown} media, but {len(media)} are connected")

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.errors import CallError
 from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Observation, Tool, Turn
+from orchestrator.nodes.sight import part
 from orchestrator.prompts import template
 
 Spoken = tuple[str, list[Any]]  # a role; texts, Prompts, and in the assistant's turns Calls
@@ -39,8 +40,10 @@ def messages(said: Sequence[Turn]) -> list[dict[str, Any]]:
         if turn.role == "tool" and before and before.calls:
             calls = zip(_ids(before.calls), turn.observations, strict=True)
             out += [{"role": "tool", "tool_call_id": name, "content": told(given)} for name, given in calls]
+            if seen := _seen(turn):  # endpoints take no media from tools
+                out.append({"role": "user", "content": _parts(seen, "")})
             continue
-        out.append({"role": _role(turn), "content": _content(turn)} | _called(turn.calls))
+        out.append({"role": _role(turn), "content": _parts(_seen(turn), _content(turn))} | _called(turn.calls))
     return out
 
 
@@ -70,8 +73,17 @@ def _content(turn: Turn) -> str:
 def _spoken(turn: Turn) -> Spoken:
     if turn.role == "assistant":
         return turn.role, list(_with_signals(turn))
-    seen = [*turn.seen, *(prompts for observation in turn.observations for prompts in observation.seen)]
-    return _role(turn), [*seen, _content(turn)]
+    return _role(turn), [*_seen(turn), _content(turn)]
+
+
+def _seen(turn: Turn) -> list[Any]:
+    """What a turn shows, in order."""
+    return [*turn.seen, *(seen for observation in turn.observations for seen in observation.seen)]
+
+
+def _parts(seen: Sequence[Any], text: str) -> str | list[dict[str, Any]]:
+    """The content of a message: a text, or where media are shown parts, these first."""
+    return [*map(part, seen), *([{"type": "text", "text": text}] if text else [])] if seen else text
 
 
 def _with_signals(turn: Turn) -> Iterator[Any]:

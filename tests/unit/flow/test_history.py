@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.errors import FlowError, InputError
 from orchestrator.flow import arrows, history
 from orchestrator.flow.fit import fitted
 from orchestrator.flow.messages import Message
 from orchestrator.flow.plan import Plan
-from orchestrator.flow.spec import FlowSpec
-from orchestrator.flow.wiring import check, wire
+from orchestrator.flow.spec import FlowSpec, InputSpec
+from orchestrator.flow.wiring import check, check_inputs, wire
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.media import Media
@@ -151,7 +152,9 @@ def test_what_is_refused(flow: Any, messages: list[Any], message: str, bundle: B
 def test_what_the_llm_does_not_see(tmp_path: Path) -> None:
     (tmp_path / "bundle.yaml").write_text("{name: far, llm: {url: 'http://h/v1', model: m}}")
     far = Bundle.open(tmp_path)
-    with pytest.raises(InputError, match=r"shows image, which the LLM does not see: .* leave it out"):
+    with pytest.raises(
+        InputError, match=r"leave it out: .* is remote, and not said to see image; .*`llm: {sees: \[image\]}`"
+    ):
         after("text -> text", far, *SAID)
     spec = after("text -> text", far, ("user", "Draw."), ("assistant", ["Here.", DOG]))
     assert spec.nodes["history"].fields["turns"][1] == {"role": "assistant", "text": "Here.\n[image]"}
@@ -160,3 +163,12 @@ def test_what_the_llm_does_not_see(tmp_path: Path) -> None:
 def test_wrong_turns_of_a_file_are_told_by_the_check() -> None:
     with pytest.raises(FlowError, match=r"node 'talk': field 'turns' .*a system prompt is the first turn"):
         wire(FlowSpec.model_validate(marked(turns=[{"role": "user"}, {"role": "system"}])))
+
+
+def test_an_input_may_be_optional() -> None:
+    spec = FlowSpec.model_validate(marked() | {"inputs": {"text": {"modality": "text", "optional": True}}})
+    assert check(spec) == []
+    check_inputs(spec, {})
+    assert spec.to_plain()["inputs"] == {"text": {"modality": "text", "optional": True}}
+    with pytest.raises(ValidationError, match="has a default, so it is never left out"):
+        InputSpec.model_validate({"modality": "text", "default": "a", "optional": True})

@@ -133,7 +133,7 @@ WRONG: list[tuple[str, list[Any], str]] = [
     ("ask", [SYSTEM], "the last message is the user's, not the system's"),
     ("ask", BEFORE, "the last message is the user's, not the assistant's"),
     ("ask", [*BEFORE, SYSTEM, *user("And?")], "a system prompt is the first turn"),
-    ("ask", [*user(image(uri(png()))), *BEFORE[1:], *user("And?")], "shows image, which the LLM does not see"),
+    ("ask", [*user(image(uri(png()))), *BEFORE[1:], *user("And?")], "and not said to see image; if it"),
     ("ask", [*user(image(uri(wav()))), *BEFORE[1:], *user("And?")], "is no picture that can be read"),
     ("ask", [*BEFORE[:1], GONE, *user("And?")], "there is no run 'no-1' on this server, or it is no longer kept"),
     ("ask", [*BEFORE[:1], FETCHED, *user("And?")], "is an address, and none are fetched here"),
