@@ -73,7 +73,7 @@ def _check(flow: Flow, reads: Mapping[str, str], writes: Mapping[str, str]) -> N
     problems += [
         f"flow '{flow.spec.flow}': input '{name}' has no default: say which key it is read from, {{'{name}': KEY}}"
         for name, spec in flow.spec.inputs.items()
-        if spec.default is None and name not in reads
+        if spec.required and name not in reads
     ]
     if problems:
         raise UserError("\n".join(problems))

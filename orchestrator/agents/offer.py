@@ -103,11 +103,11 @@ class Offer:
     def _field(self, spec: InputSpec) -> tuple[Any, Any]:
         """An input as a field of the model. The default of a medium is a path of the flow's author: it is not shown."""
         if spec.modality == "text":
-            default = ... if spec.default is None else spec.default
+            default = ... if spec.required else spec.default
             return Text, Field(default, description=spec.doc or "A text.")
         noun = MODALITIES[spec.modality].noun.removeprefix("the ")
         doc = f"{(spec.doc or f'A {noun}').rstrip('.')}: {self.intake.forms()}."
-        return Medium, Field(... if spec.default is None else None, description=doc)
+        return Medium, Field(... if spec.required else None, description=doc)
 
 
 class Made:

@@ -11,9 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.options import trust_argument
-from orchestrator.errors import FlowError, Problem, UserError
+from orchestrator.errors import FlowError, InputError, Problem, UserError
+
+if TYPE_CHECKING:
+    from orchestrator.flow.plan import Plan
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,28 +38,41 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not args.flows:
         raise UserError("nothing to check: give flow files or arrow lines, as in `orch check flows/*.yaml`")
-    found, warned = {}, {}
+    found, warned, dialogues = {}, {}, {}
     for flow in args.flows:
-        found[flow], warned[flow] = problems(flow, args.bundle)
+        found[flow], warned[flow], dialogues[flow] = problems(flow, args.bundle)
     if args.json:
         listed = {flow: [asdict(p) for p in told] for flow, told in found.items()}
-        print(json.dumps({"flows": listed, "warnings": warned}))
+        print(json.dumps({"flows": listed, "warnings": warned, "dialogues": dialogues}))
     else:
         for flow, told in found.items():
-            print("\n".join(map(str, told)) or f"{flow}: sound")
+            refused = dialogues[flow].get("refusal", "")
+            print("\n".join(map(str, told)) or f"{flow}: sound{refused and f' ({refused})'}")
         for line in dict.fromkeys(line for told in warned.values() for line in told):
             print(f"warning: {line}")
     return 2 if any(found.values()) else 0
 
 
-def problems(flow: str, bundle: str | None) -> tuple[list[Problem], list[str]]:
-    """Everything that is wrong with a flow, and what may go wrong one day with the bundle of one that is sound."""
+def problems(flow: str, bundle: str | None) -> tuple[list[Problem], list[str], dict[str, Any]]:
+    """Everything that is wrong with a flow; of one that is sound, what may go wrong one day with its bundle, and who
+    hears a dialogue."""
     from orchestrator.engine.flow import Flow
     from orchestrator.models.bundle.places import warnings
 
     try:
-        return [], list(warnings(Flow.of(flow, bundle=bundle).bundle))
+        found = Flow.of(flow, bundle=bundle)
+        return [], list(warnings(found.bundle)), _dialogue(found.plan)
     except FlowError as error:
-        return list(error.problems), []
+        return list(error.problems), [], {}
     except UserError as error:
-        return [Problem(str(error), flow)], []
+        return [Problem(str(error), flow)], [], {}
+
+
+def _dialogue(plan: Plan) -> dict[str, Any]:
+    """The nodes that hear the dialogue before a request, or why there is none."""
+    from orchestrator.flow.history import place
+
+    try:
+        return {"hear": [node.name for node in place(plan).hearers]}
+    except InputError as refusal:
+        return {"refusal": str(refusal)}

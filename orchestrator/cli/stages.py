@@ -97,7 +97,7 @@ def _ports(declared: Mapping[str, Port]) -> str:
 
 
 def _type(port: Port) -> str:
-    return f"{port.type.kind}[as {port.like}]" if port.like else str(port.type)
+    return f"{port.type.kind}[as {port.like}]" if port.like else str(port)
 
 
 def _traits(port: Port) -> Iterator[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from orchestrator.engine.background import Background
 from orchestrator.engine.events import Event
@@ -21,11 +20,12 @@ from orchestrator.engine.runner import load_inputs, run_session
 from orchestrator.engine.session import Session
 from orchestrator.engine.store import Store
 from orchestrator.errors import UserError, nearest
-from orchestrator.flow import arrows, yaml_io, yaml_read
+from orchestrator.flow import arrows, history, yaml_io
 from orchestrator.flow.branches import every
 from orchestrator.flow.builder import FlowBuilder
+from orchestrator.flow.changes import changed
 from orchestrator.flow.fit import check_fit, fitted, part_needs
-from orchestrator.flow.spec import FlowSpec, NodeSpec
+from orchestrator.flow.spec import FlowSpec
 from orchestrator.flow.wiring import wire
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
 from orchestrator.models.placement.devices import machine
@@ -51,6 +51,8 @@ class Flow:
         self.spec = spec.build() if isinstance(spec, FlowBuilder) else spec
         self.bundle = Bundle.open(bundle or self._bundle_place())
         self.plan = fitted(wire(self.spec), self.bundle)
+        self.given: Mapping[str, Media] = {}  # inputs that a run need not give: media of the dialogue before it
+        self._talk: tuple[Flow, tuple[Any, ...]] | None = None  # the flow without a dialogue, and the dialogue
         check_fit(self.plan, self.bundle)
         check_called(self.plan)
 
@@ -62,30 +64,52 @@ class Flow:
     @classmethod
     def arrow(cls, line: str, bundle: str | Path | None = None) -> Flow:
         """A flow from an arrow line, e.g. `image -> text -> video`."""
-        return cls(arrows.parse(line), bundle)
+        return cls(_line(line, bundle), bundle)
 
     @classmethod
     def of(cls, text: str | Path, bundle: str | Path | None = None, changes: Mapping[str, Any] | None = None) -> Flow:
         """A flow from what a user typed: an arrow line or the path of a YAML file; `changes` as in `with_fields`."""
         if arrows.is_arrow_line(str(text)):
-            return cls(_changed(arrows.parse(str(text)), changes or {}), bundle)
+            return cls(changed(_line(str(text), bundle), changes or {}), bundle)
         if not Path(text).is_file():
             known = [str(p) for p in Path("flows").glob("*.yaml")]
             raise UserError(
                 f"no flow: '{text}' is neither a YAML file nor an arrow line such as 'image -> text -> video'."
                 f"{nearest(str(text), known)}"
             )
-        return cls(_changed(yaml_io.load(text), changes or {}), bundle)
+        return cls(changed(yaml_io.load(text), changes or {}), bundle)
 
     def with_fields(self, changes: Mapping[str, Any]) -> Flow:
         """The same flow with other config: `{"film.steps": 4}`; text values are read as YAML."""
-        return Flow(_changed(self.spec, changes), self.bundle.root)
+        if self._talk:
+            return self._talk[0].with_fields(changes).after(self._talk[1])
+        return Flow(changed(self.spec, changes), self.bundle.root)
 
     @cached_property
     def _graph(self) -> Any:
         from orchestrator.engine.compile import compile_plan
 
         return compile_plan(self.plan)
+
+    def after(self, messages: Iterable[Any]) -> Flow:
+        """The flow that goes on from a dialogue: its LLM is told it before what a run asks.
+
+        Messages are (role, text) or (role, [texts, paths and media]), role being system (the first), user or assistant,
+        or a `Message`. Inputs that the dialogue has shown may be left out where only the LLM would miss them.
+
+            flow.after([("user", [Path("dog.png"), "What is it?"]), ("assistant", "A dog.")]).run(text="What colour?")
+
+        Raises InputError if the flow takes no dialogue, or its LLM can't be told this one.
+        """
+        begun, said = self._talk or (self, ())
+        talk = copy(begun)
+        for made in ("_graph", "_needs"):
+            talk.__dict__.pop(made, None)
+        talk._talk = begun, (*said, *messages)
+        talk.spec, talk.given = history.after(begun.plan, self.bundle, talk._talk[1])
+        talk.plan = fitted(wire(talk.spec), self.bundle)
+        check_fit(talk.plan, self.bundle)
+        return talk
 
     def graph(self) -> Any:
         """The compiled LangGraph; every stage is a node of it."""
@@ -205,7 +229,7 @@ class Flow:
         run: str | None = None,
     ) -> tuple[Session, dict[str, Media]]:
         """A run that is ready to go, and its inputs."""
-        media, memory = load_inputs(self.plan, inputs), self.memory_plan(**places)
+        media, memory = load_inputs(self.plan, {**self.given, **inputs}), self.memory_plan(**places)
         run = run or new_id()
         folder = RunFolder(Path(out), run) if out is not None else None
         session = Session(run, self.plan, self.bundle, STORE, POOL, seed, memory, cache, folder, listener)
@@ -217,6 +241,11 @@ class Flow:
         name = self.spec.bundle
         beside = Path(self.spec.source.name).parent / name
         return beside if self.spec.source.name and (beside / BUNDLE_FILE).is_file() else name
+
+
+def _line(line: str, bundle: str | Path | None) -> FlowSpec:
+    """The flow of an arrow line, which shows media to the LLM of a bundle as it takes them."""
+    return arrows.parse(line, direct=Bundle.open(bundle).sees if bundle else ())
 
 
 async def _begun(start: Callable[[], Background]) -> Background:
@@ -232,23 +261,3 @@ async def _begun(start: Callable[[], Background]) -> Background:
     except asyncio.CancelledError:
         begun.add_done_callback(stop)
         raise
-
-
-def _changed(spec: FlowSpec, changes: Mapping[str, Any]) -> FlowSpec:
-    """A spec with other config of its nodes."""
-    nodes = dict(spec.nodes)
-    for target, value in changes.items():
-        name, _, field = target.partition(".")
-        if name not in nodes or not field:
-            raise UserError(f"cannot set '{target}': write NODE.FIELD=VALUE.{nearest(name, nodes)}")
-        read = yaml_read.value(value) if isinstance(value, str) else value
-        nodes[name] = _node(name, nodes[name].to_plain() | {field: read})
-    return spec.model_copy(update={"nodes": nodes}) if changes else spec
-
-
-def _node(name: str, plain: dict[str, Any]) -> NodeSpec:
-    try:
-        return NodeSpec.model_validate(plain)
-    except ValidationError as error:
-        lines = [f"cannot set '{name}.{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors()]
-        raise UserError("\n".join(lines)) from None

@@ -24,6 +24,7 @@ from orchestrator.flow.plan import Link
 from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import History, Observation, Reply, Turn
 from orchestrator.nodes.route import asked
+from orchestrator.nodes.speech import headed
 from orchestrator.prompts import role
 
 THINK, OBSERVE = "think", "observe"
@@ -128,15 +129,17 @@ class Loop(Dispatch):
     # --- what it is told
 
     def _asked(self, handles: Handles, session: Session) -> str:
-        """The history before the first turn: who the LLM is, and what is asked."""
+        """The history before the first turn: who the LLM is, what was said before, and what is asked."""
         links: Any = self.node.links
         sources = [link.source for link in links.get("media", ()) if link.source in handles]
         media = tuple(session.store.value(handles[source]) for source in sources)
         prompt: Link = links["prompt"]
         text = prompt.literal or session.store.value(handles[str(prompt.source)]).text
         who = role(self.node.stage.config.role)
-        turns = (*((Turn("system", who),) if who else ()), Turn("user", text, seen=media))
-        return keep(session, "history", History(turns), who, text, *(handles[source] for source in sources))
+        said = [link.source for link in [links.get("history")] if link]
+        before = [turn for source in said for turn in session.store.value(handles[source]).turns]
+        history = History((*headed(who, before), Turn("user", text, seen=media)))
+        return keep(session, "history", history, who, text, *(handles[source] for source in (*said, *sources)))
 
     def _branch(self, follow: Follows) -> Callable[[Task, Runtime[Session]], dict[str, Any]]:
         """A branch whose failure is told to the LLM, and whose media it sees."""
@@ -157,18 +160,22 @@ class Loop(Dispatch):
         session, source = step.session, f"{step.branch}.{RESULT}"
         result: Observation = session.store.value(made[source])
         handles: dict[str, str] = {}
+        looks: list[str] = []
         for i, media in enumerate(result.media, start=1):
-            if media.modality in self.seeing:
-                branch = f"{step.branch}.{i}"
-                session.store.put(media.key, {"media": media})
-                begin = {f"{branch}.{SEEN}": f"{media.key}#media"}
+            if media.modality not in (self.node.stage.config.see or ()):
+                continue
+            session.store.put(media.key, {"media": media})
+            look, branch = f"{media.key}#media", f"{step.branch}.{i}"
+            if media.modality in self.seeing:  # else the LLM sees it as it is
+                begin = {f"{branch}.{SEEN}": look}
                 graph = self.seeing[media.modality]
                 handles |= graph.invoke({"handles": begin, "branch": branch}, context=session)["handles"]
-        prompts = [handle for name, handle in handles.items() if name.endswith(PROMPTS)]
-        if not prompts:
+                look = handles[f"{branch}.{PROMPTS}"]
+            looks.append(look)
+        if not looks:
             return made
-        seen = replace(result, seen=tuple(map(session.store.value, prompts)))
-        return {**made, **handles, source: step.keep(RESULT, seen, made[source], *prompts)}
+        seen = replace(result, seen=tuple(map(session.store.value, looks)))
+        return {**made, **handles, source: step.keep(RESULT, seen, made[source], *looks)}
 
     # --- when it ends
 

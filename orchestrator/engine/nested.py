@@ -37,7 +37,7 @@ class Nested:
     @property
     def inputs(self) -> Mapping[str, tuple[str, str, bool]]:
         puts = self.flow.spec.inputs.items()
-        return {name: (put.modality, put.doc, put.default is None) for name, put in puts}
+        return {name: (put.modality, put.doc, put.required) for name, put in puts}
 
     def run(self, inputs: Mapping[str, Any]) -> tuple[Media, ...]:
         """A run with the seed of the one that it is within, and stopped with it."""

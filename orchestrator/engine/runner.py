@@ -25,7 +25,8 @@ def load_inputs(plan: Plan, given: Mapping[str, Any]) -> dict[str, Media]:
     """The inputs of a run as media, defaults included. Raises InputError before anything runs."""
     check_inputs(plan.spec, given)
     values = {name: given.get(name, spec.default) for name, spec in plan.spec.inputs.items()}
-    return {name: Media.load(value, plan.spec.inputs[name].modality, name) for name, value in values.items()}
+    given = {name: value for name, value in values.items() if value is not None}
+    return {name: Media.load(value, plan.spec.inputs[name].modality, name) for name, value in given.items()}
 
 
 def run_session(graph: Any, session: Session, inputs: Mapping[str, Media]) -> Result:

@@ -7,7 +7,7 @@ right it projects the signal and generates. Results are outputs under their moda
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -41,8 +41,9 @@ def is_arrow_line(text: str) -> bool:
     return bool(_ARROW.search(text))
 
 
-def parse(line: str, bundle: str = "pocket") -> FlowSpec:
-    """The flow that an arrow line stands for; a `FlowError` with all its problems."""
+def parse(line: str, bundle: str = "pocket", direct: Collection[str] = ()) -> FlowSpec:
+    """The flow that an arrow line stands for; a `FlowError` with all its problems. The LLM is shown media of the
+    modalities `direct` as they are, others are encoded and projected."""
     hops = _hops(line)
     words = [" + ".join(hop) for hop in hops]
     name = "-to-".join("-and-".join(hop) for hop in hops)
@@ -50,7 +51,7 @@ def parse(line: str, bundle: str = "pocket") -> FlowSpec:
     values: Values = {modality: flow.input(modality, modality) for modality in hops[0]}
     outputs: list[str] = []
     for turn, (sources, targets) in enumerate(pairwise(hops), start=1):
-        values = _Turn(flow, turn, sources, targets).add(values)
+        values = _Turn(flow, turn, sources, targets, direct).add(values)
         for modality in targets:
             outputs.append(free_name(modality, outputs))
             flow.output(outputs[-1], values[modality])
@@ -60,8 +61,8 @@ def parse(line: str, bundle: str = "pocket") -> FlowSpec:
 class _Turn:
     """The nodes of one arrow."""
 
-    def __init__(self, flow: FlowBuilder, turn: int, sources: Hop, targets: Hop) -> None:
-        self.flow, self.turn = flow, turn
+    def __init__(self, flow: FlowBuilder, turn: int, sources: Hop, targets: Hop, direct: Collection[str]) -> None:
+        self.flow, self.turn, self.direct = flow, turn, direct
         self.text = TEXT in sources
         self.media = [m for m in sources if m != TEXT]
         self.made = [m for m in targets if m != TEXT]
@@ -75,7 +76,9 @@ class _Turn:
         split = self.flow.add("decode", self._name("decode"), reply=reply)
         return {TEXT: split[TEXT]} | {modality: self._generated(modality, split[modality]) for modality in self.made}
 
-    def _prompt(self, modality: str, media: Ref | NodeRef) -> NodeRef:
+    def _prompt(self, modality: str, media: Ref | NodeRef) -> Ref | NodeRef:
+        if modality in self.direct:
+            return media
         several = modality if len(self.media) > 1 else ""
         features = self.flow.add("encode", self._name("encode", several), media=media)
         return self.flow.add("project", self._name("project", several), features=features)

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.flow.plan import Link, Plan, WiredNode
 from orchestrator.flow.spec import FlowSpec, NodeSpec
-from orchestrator.nodes.agent import AgentConfig
+from orchestrator.nodes.agent import Agent, AgentConfig
 from orchestrator.nodes.encode import Encode, EncodeConfig
 from orchestrator.nodes.generate import Generate, GenerateConfig
 from orchestrator.nodes.output_project import OutputProject, OutputProjectConfig
@@ -34,9 +34,9 @@ def makes(node: WiredNode) -> tuple[str, ...]:
 
 
 def seeing(node: WiredNode) -> dict[str, Plan]:
-    """Modality -> the nodes through which the LLM of an agent sees what it made."""
-    config = node.stage.config
-    return {m: _seeing(m) for m in config.see or ()} if isinstance(config, AgentConfig) else {}
+    """Modality -> the nodes through which the LLM of an agent sees what it made; none where it sees that as it is."""
+    stage = node.stage
+    return {m: _seeing(m) for m in stage.config.see or ()} if isinstance(stage, Agent) and not stage.direct else {}
 
 
 def thinking(node: WiredNode, last: bool = False) -> WiredNode:

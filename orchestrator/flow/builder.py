@@ -47,10 +47,10 @@ class FlowBuilder:
         self._nodes: dict[str, NodeSpec] = {}
         self._outputs: dict[str, str] = {}
 
-    def input(self, name: str, modality: str, default: str | None = None, doc: str = "") -> Ref:
+    def input(self, name: str, modality: str, default: str | None = None, doc: str = "", optional: bool = False) -> Ref:
         """Declare an input."""
         self._new("input", name, self._inputs)
-        self._inputs[name] = InputSpec(modality=modality, default=default, doc=doc)
+        self._inputs[name] = InputSpec(modality=modality, default=default, doc=doc, optional=optional)
         return Ref(name)
 
     def add(self, stage: str, name: str | None = None, *, when: str | Ref | None = None, **fields: Any) -> NodeRef:

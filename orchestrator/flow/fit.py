@@ -47,7 +47,7 @@ def part_needs(plan: Plan, bundle: Bundle) -> list[Need]:
 
 def misfits(node: WiredNode, bundle: Bundle, but: Collection[str] = ()) -> Iterator[str]:
     """What a node needs and the bundle has not; the parts of `but` may be missing."""
-    yield from node.stage.misfits(bundle)
+    yield from node.stage.misfits(bundle, node.types)
     for part in (part for part in node.stage.parts(node.types) if part not in but):
         if bundle.remote and "_projectors." in part:  # there can be none, which the stage has told
             continue

@@ -29,14 +29,14 @@ class Route:
 
 def routes(bundle: Bundle) -> list[Route]:
     """All ways through a bundle, in the order of the table of modalities."""
-    seen = [m for m in MODALITIES if m in bundle.spec.encoders]
+    seen = [m for m in MODALITIES if m in bundle.spec.encoders or m in bundle.sees]
     made = [m for m in MODALITIES if m in bundle.spec.generators]
     return [Route(f"{m} -> {TEXT}") for m in seen] + [Route(f"{TEXT} -> {m}", b) for m in made for b in BRIDGES]
 
 
 def short(route: Route, bundle: Bundle) -> FlowSpec:
     """The flow of a way, made short: a few words, a few denoising steps."""
-    spec = parse(route.line)
+    spec = parse(route.line, direct=bundle.sees)
     signals = {m: s.count for m, s in bundle.spec.signals.items()}
     length = WORDS + sum(signals.get(m, 0) for m in spec.nodes["reason"].fields.get("require", ()))
     changes: dict[str, dict[str, Any]] = {"reason": {"max_new_tokens": length}, "generate": {"steps": STEPS}}

@@ -23,7 +23,8 @@ def json_schema() -> Schema:
     nodes = {name: _node(name, stage) for name, stage in stages().items()}
     defs = {f"{name}.{key}": value for name, node in nodes.items() for key, value in node.pop("$defs", {}).items()}
     modality = {"enum": list(MODALITIES)}
-    long_input = _object({"modality": modality, "default": {"type": "string"}, "doc": {"type": "string"}}, ["modality"])
+    text, flag = {"type": "string"}, {"type": "boolean"}
+    long_input = _object({"modality": modality, "default": text, "doc": text, "optional": flag}, ["modality"])
     properties = {
         "flow": {"type": "string", "pattern": f"^{NAME.pattern}$", "description": "The flow's name."},
         "bundle": {"type": "string", "description": "Name or path of the bundle that it runs on."},

@@ -143,7 +143,7 @@ class Scope:
 def describe(port: Port) -> str:
     """What a port takes, in words."""
     refused = f" (not {', '.join(port.not_modalities)})" if port.not_modalities else ""
-    return f"{port.type}{refused}"
+    return f"{port}{refused}"
 
 
 def _names_within(value: Any) -> Iterator[str]:

@@ -45,13 +45,26 @@ class InputSpec(BaseModel):
     default: str | None = None
     """The value when a run gives none: a text, or the path of a media file. None: the run must give one."""
     doc: str = ""
+    optional: bool = False
+    """Whether a run may leave it out, which skips what hangs on it."""
+
+    @property
+    def required(self) -> bool:
+        """Whether a run must give it."""
+        return self.default is None and not self.optional
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, data: Any) -> Any:
         return {"modality": data} if isinstance(data, str) else data
 
-    def to_plain(self) -> str | dict[str, str]:
+    @model_validator(mode="after")
+    def _never_missing(self) -> InputSpec:
+        if self.optional and self.default is not None:
+            raise ValueError("has a default, so it is never left out: leave `optional` or `default` out")
+        return self
+
+    def to_plain(self) -> str | dict[str, Any]:
         """The YAML form, short where it can be."""
         rest = self.model_dump(exclude_defaults=True, exclude={"modality"})
         return {"modality": self.modality, **rest} if rest else self.modality

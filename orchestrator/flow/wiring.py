@@ -41,9 +41,9 @@ def check(spec: FlowSpec, broken: Broken | None = None) -> list[Problem]:
 
 
 def check_inputs(spec: FlowSpec, given: Iterable[str]) -> None:
-    """Raise an `InputError` unless `given` names the inputs of a run: all that have no default, and no others."""
+    """Raise an `InputError` unless `given` names the inputs of a run: all that are required, and no others."""
     names = set(given)
-    missing = [name for name, put in spec.inputs.items() if put.default is None and name not in names]
+    missing = [name for name, put in spec.inputs.items() if put.required and name not in names]
     problems = [f"input '{name}' ({spec.inputs[name].modality}) is missing; give {name}=..." for name in missing]
     for name in sorted(names - set(spec.inputs)):
         hint = nearest(name, spec.inputs) or " It takes none."
@@ -119,7 +119,8 @@ class _Wiring:
                 if found and not declared.accepts(found):
                     yield name, port, path, str(link.source)
                     continue
-                known = PortType(declared.type.kind, declared.type.modality or (found.modality if found else None))
+                kind = found.kind if found else declared.type.kind
+                known = PortType(kind, declared.type.modality or (found.modality if found else None))
                 d.types.setdefault(port, known)
                 if declared.many:
                     d.types[f"{port}[{i}]"] = known
@@ -148,7 +149,8 @@ class _Wiring:
         reads = self.scope.reads
         sources = [f"inputs.{put}" for put in self.spec.inputs]
         sources += [f"{n}.{p}" for n, d in self.drafts.items() if name not in reach([n], reads) for p in d.out_types]
-        fits = [source for source in sources if (found := self._type(source)) and port.accepts(found)]
+        known = [(source, found) for source in sources if (found := self._type(source)) and port.accepts(found)]
+        fits = [source for source, found in known if port.type.accepts(found)] or [source for source, _ in known]
         if not fits:
             return ""
         read = set().union(*reads.values())

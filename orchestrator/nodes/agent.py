@@ -10,8 +10,9 @@ from pydantic import Field
 from orchestrator.errors import UserError
 from orchestrator.nodes.decode import MADE
 from orchestrator.nodes.media import Media
-from orchestrator.nodes.ports import Port, PortType
+from orchestrator.nodes.ports import SHOWN, Port, PortType
 from orchestrator.nodes.route import GIVEN, RESULTS, TOOLS, ActConfig, asked, gathered
+from orchestrator.nodes.sight import unsaid, unseen
 from orchestrator.nodes.stage import Context, Inputs, Outputs, Stage
 from orchestrator.prompts import role
 
@@ -28,7 +29,7 @@ class AgentConfig(ActConfig):
     tokens: int | None = Field(None, ge=1, description="No turn begins once the LLM has written so many.")
     tries: int = Field(2, ge=0, description="How often in a row all calls of a turn may fail.")
     see: tuple[str, ...] | None = Field(
-        None, description="Modalities of what is made that the LLM sees; default: all that the bundle has encoders for."
+        None, description="Modalities of what is made that the LLM sees; default: all that it can see."
     )
     observed: str = Field("{results}", description="What the LLM is told of what its calls gave: a template.")
     max_new_tokens: int = Field(96, ge=1, description="The longest reply, in tokens, signals included.")
@@ -38,15 +39,16 @@ class AgentConfig(ActConfig):
 class Agent(Stage):
     """Reason, follow the calls, show the LLM what they gave, and again, until it answers without a call.
 
-    What it makes goes back through the encoders, so that it sees it; a call that fails is told. The engine runs the
-    turns; the stage puts the last reply together with what all calls gave.
+    What it makes goes back through the encoders, to a remote LLM as it is, so that it sees it; a call that fails is
+    told. The engine runs the turns; the stage puts the last reply together with what all calls gave.
     """
 
     name: ClassVar[str] = "agent"
     config_class = AgentConfig
     inputs: ClassVar[Mapping[str, Port]] = {
         "prompt": Port(PortType("Media", "text"), "F_T: what is asked."),
-        "media": Port(PortType("Prompts"), "P_X: soft prompts, before the text.", many=True, optional=True),
+        "media": SHOWN,
+        "history": Port(PortType("History"), "The dialogue before.", optional=True),
         "tools": TOOLS,
         "reply": Port(PortType("Reply"), "The last reply: for the engine to fill.", optional=True),
         "results": RESULTS,
@@ -56,22 +58,27 @@ class Agent(Stage):
         "stop": Port(PortType("Media", "text"), "Why it ended: `answer`, or `limit` where it had calls left."),
     }
 
+    direct = False  # whether the LLM sees media as they are: told by `for_bundle`
+
     @property
     def random(self) -> bool:  # type: ignore[override]
         return bool(self.config.temperature > 0)
 
     def for_bundle(self, bundle: Bundle) -> Stage:
-        if self.config.see is not None:
-            return self
-        has = () if bundle.remote else bundle.spec.encoders.keys() & bundle.spec.input_projectors.keys()
-        return Agent(self.config.model_copy(update={"see": tuple(name for name in MADE if name in has)}))
+        has = bundle.sees if bundle.remote else bundle.spec.encoders.keys() & bundle.spec.input_projectors.keys()
+        usual = tuple(name for name in MADE if name in has)
+        made = Agent(self.config.model_copy(update={"see": usual}) if self.config.see is None else self.config)
+        made.direct = bundle.remote
+        return made
 
-    def misfits(self, bundle: Bundle) -> list[str]:
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
+        blind = [name for name in self.config.see or () if bundle.remote and name not in bundle.sees]
+        problems = [*unseen(bundle, types), *(unsaid(bundle, name) for name in blind)]
         try:
             role(self.config.role)
         except UserError as error:
-            return [str(error)]
-        return []
+            problems.append(str(error))
+        return problems
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
         """Nothing is computed."""

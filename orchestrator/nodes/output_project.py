@@ -53,7 +53,7 @@ class OutputProject(Stage):
             "caption": (f"generators.{modality}",),
         }[self.config.bridge]
 
-    def misfits(self, bundle: Bundle) -> list[str]:
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
         if bundle.remote and self.config.bridge == "signal":
             return [
                 f"the LLM of bundle '{bundle.name}' is remote: it gives captions, no hidden states to project; "

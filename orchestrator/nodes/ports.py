@@ -47,7 +47,7 @@ class Port:
 
     `like` names an input port whose modality an output takes over. `many` inputs take a list of references.
     An `optional` input may be left out; an `optional` output may be missing at run time, which skips what hangs on it.
-    `not_modalities` are refused by an input that otherwise takes any modality.
+    `not_modalities` are refused by an input that otherwise takes any modality. `also` are other types that it takes.
     """
 
     type: PortType
@@ -56,9 +56,24 @@ class Port:
     many: bool = False
     optional: bool = False
     not_modalities: tuple[str, ...] = ()
+    also: tuple[PortType, ...] = ()
 
     def accepts(self, other: PortType) -> bool:
-        return self.type.accepts(other) and other.modality not in self.not_modalities
+        return any(t.accepts(other) for t in (self.type, *self.also)) and other.modality not in self.not_modalities
+
+    def __str__(self) -> str:
+        return " or ".join(map(str, (self.type, *self.also)))
+
+
+# What the LLM is shown: P_X, or, of a remote LLM that sees them, media themselves.
+SHOWN = Port(
+    PortType("Prompts"),
+    "P_X: soft prompts, before the text; of a remote LLM that sees them, media.",
+    many=True,
+    optional=True,
+    not_modalities=("text",),
+    also=(PortType("Media"),),
+)
 
 
 @dataclass(frozen=True)
@@ -136,12 +151,13 @@ class Tool:
 @dataclass(frozen=True)
 class Observation:
     """What a call gave: media in order (texts among them), or the error that the LLM is told. `name` is how later calls
-    refer to it, `seen` are its media as the LLM sees them: P_X of each."""
+    refer to it, `seen` are its media as the LLM sees them: P_X of each, or
+    themselves."""
 
     call: Call
     name: str = ""
     media: tuple[Media, ...] = ()
-    seen: tuple[Prompts, ...] = ()
+    seen: tuple[Prompts | Media, ...] = ()
     error: str = ""
 
     def of(self, modality: str) -> tuple[Media, ...]:
@@ -158,7 +174,7 @@ class Turn:
     text: str = ""
     calls: tuple[Call, ...] = ()
     observations: tuple[Observation, ...] = ()
-    seen: tuple[Prompts, ...] = ()
+    seen: tuple[Prompts | Media, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,13 @@ class Project(Stage):
     def parts(self, types: Mapping[str, PortType]) -> tuple[str, ...]:
         return (f"input_projectors.{types['features'].modality}",)
 
-    def misfits(self, bundle: Bundle) -> list[str]:
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
         if bundle.remote:
+            modality = types["features"].modality
             return [
-                f"the LLM of bundle '{bundle.name}' is remote: it takes text, no soft prompts; leave this node and the "
-                "`media` of reason out (`text -> image`), or name an LLM that runs here"
+                f"the LLM of bundle '{bundle.name}' is remote: it takes no soft prompts; if it sees {modality}, write "
+                f"`llm: {{sees: [{modality}]}}` in its bundle.yaml, leave encode and project out and connect the "
+                "medium itself to the `media` of reason (an arrow line then does so), else name an LLM that runs here"
             ]
         return []
 

@@ -13,7 +13,8 @@ from orchestrator.errors import InputError
 from orchestrator.models.llm.calls import as_tool
 from orchestrator.models.llm.remote import RemoteLLM
 from orchestrator.nodes import speech
-from orchestrator.nodes.ports import Features, Port, PortType, Prompts, Reply, Turn
+from orchestrator.nodes.ports import SHOWN, Features, Port, PortType, Prompts, Reply, Turn
+from orchestrator.nodes.sight import unseen
 from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Progress, Stage
 from orchestrator.nodes.tool import flat
 from orchestrator.prompts import template
@@ -49,7 +50,7 @@ class Reason(Stage):
     config_class = ReasonConfig
     inputs: ClassVar[Mapping[str, Port]] = {
         "prompt": Port(PortType("Media", "text"), "F_T: what is asked.", optional=True),
-        "media": Port(PortType("Prompts"), "P_X: soft prompts, before the text.", many=True, optional=True),
+        "media": SHOWN,
         "history": Port(PortType("History"), "The dialogue before; of an agent, all of it.", optional=True),
         "tools": Port(PortType("Tool"), "What it may call beside media.", many=True, optional=True),
     }
@@ -64,7 +65,9 @@ class Reason(Stage):
             return self
         return Reason(self.config.model_copy(update={"signals": tuple(sorted(signals))}))
 
-    def misfits(self, bundle: Bundle) -> list[str]:
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
+        if problems := list(unseen(bundle, types)):
+            return problems
         if bundle.remote:  # whose signals are tool calls, for which nothing needs to be there
             return []
         wanted = dict.fromkeys((*(self.config.signals or ()), *self.config.require))
@@ -164,6 +167,8 @@ class Reason(Stage):
         before = list(request["history"].turns) if "history" in request else []
         seen = tuple(request.get("media", ()))
         if before and not seen and "prompt" not in request:
+            if before[-1].role == "assistant":
+                raise InputError("the dialogue ends with the assistant's turn: give a prompt or media to reply to")
             return before
         return [*before, Turn("user", self._text(request, bool(seen)), seen=seen)]
 

@@ -18,6 +18,7 @@ GROUP = "orchestrator.stages"
 BUILT_IN: dict[str, str] = {
     "encode": "orchestrator.nodes.encode:Encode",
     "project": "orchestrator.nodes.project:Project",
+    "dialogue": "orchestrator.nodes.dialogue:Dialogue",
     "reason": "orchestrator.nodes.reason:Reason",
     "decode": "orchestrator.nodes.decode:Decode",
     "output_project": "orchestrator.nodes.output_project:OutputProject",

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.errors import CallError
 from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.ports import Observation, Tool, Turn
+from orchestrator.nodes.sight import part
 from orchestrator.prompts import template
 
 Spoken = tuple[str, list[Any]]  # a role; texts, Prompts, and in the assistant's turns Calls
@@ -16,9 +17,14 @@ Spoken = tuple[str, list[Any]]  # a role; texts, Prompts, and in the assistant's
 
 def turns(said: Sequence[Turn], tools: Sequence[Tool]) -> list[Spoken]:
     """As an LLM is told that runs here: what there is to call stands in the system turn."""
+    return [_spoken(turn) for turn in headed("", said, offered(tools) if tools else "")]
+
+
+def headed(who: str, said: Sequence[Turn], tools: str = "") -> list[Turn]:
+    """A dialogue whose system turn begins with `who` the LLM is, and ends with what it is told of `tools`."""
     head, rest = (said[0].text, said[1:]) if said and said[0].role == "system" else ("", said)
-    told = "\n\n".join(filter(None, (head, offered(tools) if tools else "")))
-    return [*([("system", [told])] if told else []), *(_spoken(turn) for turn in rest)]
+    text = "\n\n".join(filter(None, (who, head, tools)))
+    return [*([Turn("system", text)] if text else []), *rest]
 
 
 def offered(tools: Sequence[Tool]) -> str:
@@ -34,8 +40,10 @@ def messages(said: Sequence[Turn]) -> list[dict[str, Any]]:
         if turn.role == "tool" and before and before.calls:
             calls = zip(_ids(before.calls), turn.observations, strict=True)
             out += [{"role": "tool", "tool_call_id": name, "content": told(given)} for name, given in calls]
+            if seen := _seen(turn):  # endpoints take no media from tools
+                out.append({"role": "user", "content": _parts(seen, "")})
             continue
-        out.append({"role": _role(turn), "content": _content(turn)} | _called(turn.calls))
+        out.append({"role": _role(turn), "content": _parts(_seen(turn), _content(turn))} | _called(turn.calls))
     return out
 
 
@@ -65,8 +73,17 @@ def _content(turn: Turn) -> str:
 def _spoken(turn: Turn) -> Spoken:
     if turn.role == "assistant":
         return turn.role, list(_with_signals(turn))
-    seen = [*turn.seen, *(prompts for observation in turn.observations for prompts in observation.seen)]
-    return _role(turn), [*seen, _content(turn)]
+    return _role(turn), [*_seen(turn), _content(turn)]
+
+
+def _seen(turn: Turn) -> list[Any]:
+    """What a turn shows, in order."""
+    return [*turn.seen, *(seen for observation in turn.observations for seen in observation.seen)]
+
+
+def _parts(seen: Sequence[Any], text: str) -> str | list[dict[str, Any]]:
+    """The content of a message: a text, or where media are shown parts, these first."""
+    return [*map(part, seen), *([{"type": "text", "text": text}] if text else [])] if seen else text
 
 
 def _with_signals(turn: Turn) -> Iterator[Any]:
@@ -74,9 +91,14 @@ def _with_signals(turn: Turn) -> Iterator[Any]:
     begin = 0
     for call in turn.calls:
         yield turn.text[begin : call.place]
-        yield Call(call.name)
+        yield _written(call) if call.arguments else Call(call.name)
         begin = call.place
     yield turn.text[begin:]
+
+
+def _written(call: Call) -> str:
+    """A tool's call in the text, as an LLM without native calls writes it."""
+    return f'\n```json\n{{"name": {json.dumps(call.name)}, "arguments": {_json(call)}}}\n```\n'
 
 
 def _called(calls: Sequence[Call]) -> dict[str, Any]:

@@ -137,8 +137,9 @@ class Stage(ABC):
         """This stage, told what it will run on, where what is not configured follows from that."""
         return self
 
-    def misfits(self, bundle: Bundle) -> list[str]:
-        """What the bundle lacks for this node's config, beside missing parts; told before anything is loaded."""
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
+        """What the bundle lacks for this node's config and inputs (`types` as of `parts`), beside missing parts; told
+        before anything is loaded."""
         return []
 
     @abstractmethod

@@ -61,7 +61,7 @@ class Toolbox(Stage):
     inputs: ClassVar[Mapping[str, Port]] = {}
     outputs: ClassVar[Mapping[str, Port]] = {"tool": Port(PortType("Tool"), "Its name, description and arguments.")}
 
-    def misfits(self, bundle: Bundle) -> list[str]:
+    def misfits(self, bundle: Bundle, types: Mapping[str, PortType]) -> list[str]:
         config = self.config
         what = f"function {config.function}" if config.function else f"the command `{' '.join(config.command)}`"
         if (config.function or config.command) and (told := trust.missing("tools", what)):

@@ -108,7 +108,7 @@ class Reader:
         """The inputs of a flow; all problems at once as an InputError."""
         from orchestrator.flow.wiring import check_inputs
 
-        check_inputs(flow.spec, given)
+        check_inputs(flow.spec, {**flow.given, **given})
         media: dict[str, Media] = {}
         problems: list[str] = []
         for name, value in given.items():
@@ -138,11 +138,16 @@ class Reader:
 
 
 def file_response(folder: Path, path: Path, kind: str = "") -> FileResponse:
-    """A file of a folder. Raises HTTPException 404 for a link, and for what lies elsewhere or is gone."""
-    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
-        raise HTTPException(404, f"there is no file '{path.name[:80]}'")
+    """A file of a folder. Raises HTTPException 404 as `check_within`."""
+    check_within(folder, path)
     kind = kind or TYPES.get(path.suffix, "application/octet-stream")
     return FileResponse(path, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def check_within(folder: Path, path: Path) -> None:
+    """Raises HTTPException 404 for a link, and for what lies elsewhere or is gone."""
+    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        raise HTTPException(404, f"there is no file '{path.name[:80]}'")
 
 
 def data_uri(path: Path) -> str:

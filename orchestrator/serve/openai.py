@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.serve import chat
 from orchestrator.serve.media import Reader
+from orchestrator.serve.messages import Listener
 from orchestrator.serve.refusals import documented, refusal
 from orchestrator.serve.routes import FAILED, MAX_SEED, STREAM, unknown
 from orchestrator.serve.runs import Run, Runs
@@ -46,13 +47,15 @@ class ImagesRequest(BaseModel):
 
 
 class Model(BaseModel):
-    """A flow as a model; `serves` are the paths that take it."""
+    """A flow as a model; `serves` are the paths that take it, `dialogue` is whether it takes messages before the
+    request."""
 
     id: str
     object: Literal["model"] = "model"
     created: int = BEGAN
     owned_by: str = "orch"
     serves: list[str]
+    dialogue: bool
 
 
 class Models(BaseModel):
@@ -65,7 +68,7 @@ class Models(BaseModel):
 def no_images(flow: Flow) -> str:
     """Why a flow serves no image generations, or nothing."""
     texts = [name for name, put in flow.spec.inputs.items() if put.modality == "text"]
-    needed = [name for name, put in flow.spec.inputs.items() if put.default is None and name not in texts]
+    needed = [name for name, put in flow.spec.inputs.items() if put.required and name not in texts]
     if not any(kind.modality == "image" for _, kind in flow.plan.outputs.values()):
         return "it makes no image"
     if len(texts) != 1:
@@ -116,7 +119,8 @@ class _Shop:
     reader: Reader
 
     def model(self, name: str) -> Model:
-        return Model(id=name, serves=[path for path, why_not in WHY_NOT.items() if not why_not(self.flows[name])])
+        serves = [path for path, why_not in WHY_NOT.items() if not why_not(self.flows[name])]
+        return Model(id=name, serves=serves, dialogue=CHAT in serves and chat.remembers(self.flows[name]))
 
     def flow(self, name: str, path: str) -> Flow:
         """The flow of a request. Raises HTTPException 404, or 400 if it does not serve the path."""
@@ -128,8 +132,9 @@ class _Shop:
 
     async def chat(self, request: Request, asked: chat.ChatRequest) -> Response:
         flow = self.flow(asked.model, CHAT)
-        media = await run_in_threadpool(self.reader.read, flow, chat.asked(flow, asked.messages))
         base = str(request.base_url).rstrip("/")
+        listener = Listener(flow, self.reader, self.runs, base)
+        flow, media = await run_in_threadpool(listener.heard, asked.messages)
         if asked.stream:
             feed = Feed()
             run = self.runs.begin(flow, media, asked.seed or 0, feed)

@@ -106,7 +106,7 @@ def inputs_model(flow: Flow) -> type[BaseModel]:
     for i, (name, put) in enumerate(flow.spec.inputs.items()):
         rules: dict[str, Any] = {} if put.modality == "text" else {"pattern": MEDIUM}
         told = put.doc if put.modality == "text" else f"{put.doc} {doc(put.modality)}".strip()
-        default = ... if put.default is None else put.default if put.modality == "text" else ""
+        default = ... if put.required else (put.default or "") if put.modality == "text" else ""
         fields[f"input_{i}"] = (str, Field(default, alias=name, title=name, description=told or None, **rules))
     return create_model(f"{_title(flow)}Inputs", __config__=ConfigDict(extra="forbid"), **fields)
 
@@ -142,7 +142,7 @@ def run_model(flow: Flow) -> type[BaseModel]:
 def flow_body(flow: Flow, paths: list[str]) -> FlowBody:
     """What is told of a flow."""
     puts = {
-        name: PutBody(modality=put.modality, required=put.default is None, doc=put.doc)
+        name: PutBody(modality=put.modality, required=put.required, doc=put.doc)
         for name, put in flow.spec.inputs.items()
     }
     outputs = {name: kind.modality for name, (_, kind) in flow.plan.outputs.items()}

@@ -101,7 +101,11 @@ def test_failures_name_the_node(folder: Path, llm: ScriptedLLM, monkeypatch: pyt
     ("line", "node", "message"),
     [
         ("text -> image", "output_project", r"is remote: it gives captions, no hidden .*; write `bridge: caption`, or"),
-        ("image -> text", "project", r"is remote: it takes text, no soft prompts; leave this node and the `media` of"),
+        (
+            "image -> text",
+            "project",
+            r"is remote: it takes no soft prompts; if it sees image, write `llm: {sees: \[image\]}` in",
+        ),
     ],
 )
 def test_what_a_remote_llm_cannot_do_is_told_before(line: str, node: str, message: str, folder: Path) -> None:

@@ -108,7 +108,7 @@ def test_table_of_stages_is_what_they_declare() -> None:
 
 
 def _shown(name: str, port: Port) -> str:
-    kind = f"{port.type.kind} of `{port.like}`" if port.like else str(port.type)
+    kind = f"{port.type.kind} of `{port.like}`" if port.like else str(port)
     notes = [word for word, holds in (("many", port.many), ("optional", port.optional)) if holds]
     notes += [f"not {modality}" for modality in port.not_modalities]
     return f"`{name}` {kind}" + (f" ({', '.join(notes)})" if notes else "")

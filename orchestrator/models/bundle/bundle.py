@@ -161,6 +161,11 @@ class Bundle:
         return self.spec.llm.place == "url"
 
     @property
+    def sees(self) -> tuple[str, ...]:
+        """The modalities that a remote LLM takes as they are; none of one that runs here: it takes soft prompts."""
+        return self.spec.llm.sees
+
+    @property
     def adapters(self) -> list[Path]:
         """The folders of the LLM's adapters, each trained on what those before it made of the LLM."""
         before = self.base.adapters if self.base and "llm" not in self.own else []

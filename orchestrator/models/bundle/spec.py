@@ -87,9 +87,10 @@ class LlmSpec(Place):
     """The LLM and how it is spoken to."""
 
     PLACES: ClassVar[tuple[str, ...]] = ("path", "checkpoint", "hub", "url")
-    ONLY_OF: ClassVar[dict[str, str]] = Place.ONLY_OF | dict.fromkeys(("model", "key", "timeout", "retries"), "url")
-    WHERE: ClassVar[tuple[str, ...]] = (*Place.WHERE, "url", "model", "key", "timeout", "retries")
-    SAME_RESULT: ClassVar[tuple[str, ...]] = ("key", "timeout", "retries")
+    OF_URL: ClassVar[tuple[str, ...]] = ("model", "key", "timeout", "retries", "sees")
+    ONLY_OF: ClassVar[dict[str, str]] = Place.ONLY_OF | dict.fromkeys(OF_URL, "url")
+    WHERE: ClassVar[tuple[str, ...]] = (*Place.WHERE, "url", *OF_URL)
+    SAME_RESULT: ClassVar[tuple[str, ...]] = ("key", "timeout", "retries", "sees")
 
     id: str = Field("", description="What projectors know it by; default: bundle name/path.")
     chat: str = Field("", description="A chat template of prompts/chat; default: the tokenizer's own.")
@@ -101,6 +102,9 @@ class LlmSpec(Place):
     key: str = Field("", repr=False, description="The environment variable that holds the key.")
     timeout: float = Field(120.0, repr=False, gt=0, description="Seconds to wait for the next word.")
     retries: int = Field(4, repr=False, ge=0, le=10, description="How often a failed request is sent again.")
+    sees: tuple[Literal["image", "audio", "video"], ...] = Field(
+        (), repr=False, description="What the model behind the url takes beside text, as parts of messages."
+    )
 
     @field_validator("url")
     @classmethod

@@ -205,7 +205,8 @@ class Chat:
             )
         except TemplateError as error:
             roles = ", ".join(role for role, _ in turns) or "none"
-            raise InputError(f"the chat template does not take these turns ({roles}): {error}") from None
+            how = "leave out what it has no place for, or name another template in the bundle: `llm: {chat: ...}`"
+            raise InputError(f"the chat template does not take these turns ({roles}): {error}; {how}") from None
         return text
 
     def _check(self, turns: Sequence[Turn], text: str) -> None:

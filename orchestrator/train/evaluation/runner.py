@@ -36,6 +36,8 @@ def _inputs(plan: Plan, given: Mapping[str, Any]) -> Values:
     found = {}
     for name, spec in plan.spec.inputs.items():
         value = given.get(name, spec.default)
+        if value is None and spec.optional:
+            continue
         if value is None:
             raise InputError(f"nothing for the flow's input '{name}' ({spec.modality})")
         found[f"inputs.{name}"] = Media.load(value, spec.modality, name)

@@ -110,7 +110,7 @@ DID = "Did you mean"
         (
             "[$align]",
             "[$align, $see]",
-            ["9:60: node 'think': port 'media' takes Prompts, but '$see' is Features[image]."],
+            ["9:60: node 'think': port 'media' takes Prompts or Media (not text), but '$see' is Features[image]."],
         ),
         # unknown names
         ("stage: encode", "stage: encod", [f"7:12: node 'see': unknown stage 'encod'. {DID} 'encode'?"]),

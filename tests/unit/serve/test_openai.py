@@ -134,12 +134,10 @@ def test_key(serve: Serve) -> None:
         connect(client, "other").models.list()
 
 
-SYSTEM = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hi"}]
 WRONG: list[tuple[dict[str, Any], type[openai.APIStatusError], str]] = [
     ({"model": "sya"}, openai.NotFoundError, "there is no flow 'sya'. Did you mean 'say'?"),
     ({"model": "two"}, openai.BadRequestError, "it has several inputs of text; call POST /flows/two/runs"),
     ({"messages": []}, openai.BadRequestError, "messages: List should have at least 1 item"),
-    ({"messages": SYSTEM}, openai.BadRequestError, "send one user message, not system, user"),
     ({"messages": user(text("a"), image(uri(png())))}, openai.BadRequestError, "takes text, but a message has image"),
     (
         {"messages": user({"type": "file", "file": {}})},
