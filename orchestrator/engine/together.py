@@ -27,7 +27,7 @@ Answer = tuple[Outputs, int]  # what a stage gave, and how many requests its bat
 
 
 def run_together(graph: Any, plan: Plan, ready: Sequence[Ready | Exception]) -> list[Result | Exception]:
-    """Run a compiled graph for all that are ready, each as `run_session` does; what each gave, or its error, in order."""
+    """Run a compiled graph for all that are ready, as `run_session` does; what each gave, or its error, in order."""
     together, works = Together(plan), dict[str, Callable[[], Result]]()
     for entry in ready:
         if not isinstance(entry, Exception):

@@ -14,10 +14,10 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator.evaluation import Advanced, Evaluated, Evaluation, evaluate
 from orchestrator.nodes.media import Media
 from orchestrator.train.data import manifest
 from orchestrator.train.data.sample import MediaRef, Sample, Turn
-from orchestrator.train.evaluation import Advanced, Evaluated, Evaluation, evaluate
 from recipes.pocket import scenes, world
 from recipes.pocket.bundle import NUMBERS
 from recipes.pocket.sources import TEST_SET, drawings

@@ -86,7 +86,7 @@ def test_each_gives_what_it_gives_alone(name: str, far: Path) -> None:
 def test_batches_follow_from_the_flow(far: Path) -> None:
     flow = Flow(stubs.flow({"a": meet("$text", name="a"), "b": meet("$a", name="b")}, {"o": "$b"}), far)
     found = flow.batch([{"text": t} for t in "vwxyz"], size=3)
-    assert BATCHES == [(n, list(some)) for some in ("vwx", "yz") for n in ("a", "b")]
+    assert [(n, list(some)) for some in ("vwx", "yz") for n in ("a", "b")] == BATCHES
     assert [[node.batch for node in result.nodes] for result in found] == [[3, 3]] * 3 + [[2, 2]] * 2
 
 
@@ -97,7 +97,12 @@ def test_who_is_ahead_waits_for_the_others(far: Path) -> None:
 
 
 def test_nodes_that_do_the_same_share_a_batch(far: Path) -> None:
-    nodes = {**SIEVE, "a": meet("$sieve.match"), "b": meet("$sieve.rest"), "c": {"stage": "join", "parts": ["$a", "$b"]}}
+    nodes = {
+        **SIEVE,
+        "a": meet("$sieve.match"),
+        "b": meet("$sieve.rest"),
+        "c": {"stage": "join", "parts": ["$a", "$b"]},
+    }
     Flow(stubs.flow(nodes, {"o": "$c"}), far).batch([{"text": t} for t in TEXTS])
     assert BATCHES == [("", ["yes", "yes and no", "no"])]
 
