@@ -19,6 +19,7 @@ from orchestrator.evaluation.steps import Steps
 from orchestrator.flow.branches import every
 from orchestrator.flow.spec import FlowSpec
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.placement.devices import resolve_device
 from orchestrator.train.data.batches import once
 from orchestrator.train.data.report import Report
 
@@ -28,8 +29,10 @@ SHOWN = 5  # problems of a kind, in a message
 
 METRICS: dict[str, Callable[[Any, Path, str], Metric]] = {  # (measure, its folder, device)
     "captions": lambda measure, folder, device: Captions(),
-    "media": lambda measure, folder, device: Media([Judge(folder / j, device) for j in measure.judge], measure.bridges),
-    "signals": lambda measure, folder, device: SignalCounts(),
+    "media": lambda measure, folder, device: Media(
+        [Judge(folder / judge, resolve_device(device)) for judge in measure.judge], measure.bridges
+    ),
+    "signals": lambda measure, folder, device: SignalCounts(device),
     "routes": lambda measure, folder, device: Routes(),
     "steps": lambda measure, folder, device: Steps(),
 }

@@ -209,9 +209,12 @@ class _Replies(Metric):
 class SignalCounts(_Replies):
     """Whether signals are well-formed and complete."""
 
+    def __init__(self, device: str = "auto") -> None:
+        self.device = device
+
     def see(self, flow: Flow, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
         found = [Counter(answers.called(flow.plan, values)) for values in made]
-        broken = _broken(flow, [answers.replies(flow.plan, values) for values in made])
+        broken = self._broken(flow, [answers.replies(flow.plan, values) for values in made])
         return [
             {"signals": dict(count), "broken": loose, "asked": dict(Counter(request.expected))}
             for request, count, loose in zip(asked, found, broken, strict=True)
@@ -223,6 +226,14 @@ class SignalCounts(_Replies):
             "well-formed signals": share(not case["broken"] for case in cases),
             "the signals asked for": share(not case["broken"] and case["signals"] == case["asked"] for case in cases),
         }
+
+    def _broken(self, flow: Flow, replies: Sequence[Sequence[Reply]]) -> list[int]:
+        """How many signal tokens of each run's replies belong to no whole signal; none if the LLM gives text only."""
+        if all(reply.ids is None for some in replies for reply in some):
+            return [0] * len(replies)
+        with flow.lend("llm", self.device) as llm:
+            where = llm.signals.where
+        return [sum(_loose(reply, where) for reply in some) for some in replies]
 
 
 class Routes(_Replies):
@@ -250,15 +261,6 @@ def by_group(noted: Noted, key: str) -> dict[str, Score]:
     """The share of right ones for each group of labels, over the samples that have it."""
     groups = dict.fromkeys(group for _, case in noted for group in case[key])
     return {group: share(case[key][group] for _, case in noted if group in case[key]) for group in groups}
-
-
-def _broken(flow: Flow, replies: Sequence[Sequence[Reply]]) -> list[int]:
-    """How many signal tokens of each run's replies belong to no whole signal; an LLM that gives text only has none."""
-    if all(reply.ids is None for some in replies for reply in some):
-        return [0] * len(replies)
-    with flow.lend("llm") as llm:
-        where = llm.signals.where
-    return [sum(_loose(reply, where) for reply in some) for some in replies]
 
 
 def _loose(reply: Reply, where: Mapping[int, Any]) -> int:

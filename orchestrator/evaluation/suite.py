@@ -44,7 +44,7 @@ def evaluate(
     spec = evaluation if isinstance(evaluation, Evaluation) else Evaluation.load(evaluation)
     begun, place = time.monotonic(), resolve_device(device)
     opened = Bundle.open(bundle if bundle is not None else _bundle(spec))
-    jobs = prepare(spec, opened, limit, place)
+    jobs = prepare(spec, opened, limit, device)
     measured = tuple(_Running(spec, job, device, on_progress).measured() for job in jobs)
     seconds = time.monotonic() - begun
     return Evaluated(

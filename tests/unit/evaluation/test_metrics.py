@@ -43,7 +43,7 @@ def signals(**counts: int) -> dict[str, Signals]:
 def scores(
     metric: Any, plan: Plan, requests: list[Asked], values: list[dict[str, Any]], group: str
 ) -> dict[str, Score]:
-    flow = SimpleNamespace(plan=plan, lend=lambda part: nullcontext(LLM))
+    flow = SimpleNamespace(plan=plan, lend=lambda part, device: nullcontext(LLM))
     cases = metric.see(flow, requests, values, group)
     made: dict[str, Score] = metric.scores(list(zip(requests, cases, strict=True)))
     return made
