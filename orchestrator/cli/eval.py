@@ -1,4 +1,5 @@
-"""Measure a bundle by an evaluation file: captions, generated media by each bridge, signals, routes.
+"""Measure a bundle by an evaluation file: captions, generated media by each bridge, signals, routes,
+an agent's steps.
 
 Numbers are means over the seeds, with their standard deviation. Exit codes: 0 done, 1 the run failed, 2 wrong input,
 130 interrupted.
@@ -24,7 +25,7 @@ from orchestrator.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.train.evaluation import Advanced, Evaluated
+    from orchestrator.evaluation import Advanced, Evaluated
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     """Measure; errors are for the caller to report."""
     from rich.console import Console
 
-    from orchestrator.train.evaluation import evaluate
+    from orchestrator.evaluation import evaluate
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit}: at least 1 sample has to be measured")
@@ -93,7 +94,7 @@ def _bar_a_measure(bars: Any) -> Callable[[Advanced], None]:
 
 
 def _print(found: Evaluated, console: Console) -> None:
-    from orchestrator.train.evaluation.report import COLUMNS
+    from orchestrator.evaluation.report import COLUMNS
 
     limit = f", at most {found.limit} samples each: a quick look" if found.limit else ""
     head = f"{found.evaluation}: bundle {found.bundle} on {found.device}, seeds {', '.join(map(str, found.seeds))}"

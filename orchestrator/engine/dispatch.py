@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,7 +168,10 @@ class Dispatch:
     def _tool(self, step: Step) -> dict[str, str]:
         """The branch of a tool, and of a call that can't be followed: there it fails."""
         begin = f"{step.branch}.{TOOL}"
-        links: dict[str, Any] = {"call": Link(begin), "results": tuple(map(Link, self._known(step.handles)))}
+        links: dict[str, Any] = {
+            "call": Link(begin),
+            "results": tuple(map(Link, results(self.node.name, step.handles))),
+        }
         links |= {"tools": self.node.links["tools"]} if "tools" in self.node.links else {}
         stage = Follow(FollowConfig(name=short(step.branch), makes=tuple(self.making)))
         here = WiredNode(begin, stage, links, {}, {RESULT: PortType("Observation")}, frozenset({RESULT}))
@@ -178,23 +181,25 @@ class Dispatch:
     def _gather(self, state: State, runtime: Runtime[Session]) -> dict[str, Any]:
         """The node itself, with what its calls gave, in order."""
         session, handles = session_of(runtime), state["handles"]
-        results = tuple(Link(self._result(handles, i)) for i in range(len(self._calls(handles, session))))
-        here = replace(self.node, links={**self.node.links, "results": results})
+        given = tuple(Link(self._result(handles, i)) for i in range(len(self._calls(handles, session))))
+        here = replace(self.node, links={**self.node.links, "results": given})
         return {"handles": run_node(here, handles, session)}
 
     # --- what calls before gave
 
-    def _known(self, handles: Handles) -> list[str]:
-        """The sources of all results so far."""
-        return [source for source in handles if source.startswith(f"{self.node.name}.") and source.endswith(RESULT)]
-
     def _given(self, step: Step) -> list[Observation]:
-        return [step.session.store.value(step.handles[source]) for source in self._known(step.handles)]
+        return [step.session.store.value(step.handles[source]) for source in results(self.node.name, step.handles)]
 
     def _earlier(self, step: Step) -> int:
         """How many calls of earlier replies were followed."""
         begin = f"{self._begin(step.handles)}."
-        return sum(not source.startswith(begin) for source in self._known(step.handles))
+        return sum(not source.startswith(begin) for source in results(self.node.name, step.handles))
+
+
+def results(node: str, sources: Iterable[str]) -> list[str]:
+    """The sources of what the calls of a node gave, by turn and call: `act.1.result`, `agent.2.1.result`."""
+    found = [source for source in sources if source.startswith(f"{node}.") and source.endswith(f".{RESULT}")]
+    return sorted(found, key=lambda source: list(map(int, source.split(".")[1:-1])))
 
 
 def short(branch: str) -> str:

@@ -86,7 +86,8 @@ class NodeProgress(NodeEvent):
 
 @dataclass(frozen=True)
 class NodeFinished(NodeEvent):
-    """A node is done. `made` maps its ports to a short description (type and shape); `media` to what can be shown."""
+    """A node is done. `made` maps its ports to a short description (type and shape); `media` to what can be shown.
+    `batch` is how many requests its stage was called with, those of other runs among them."""
 
     kind: ClassVar[str] = "node_finished"
     status: Status
@@ -95,6 +96,7 @@ class NodeFinished(NodeEvent):
     made: dict[str, str]
     media: dict[str, Media]
     reason: str = ""  # why it was skipped, or what failed
+    batch: int = 1
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
@@ -19,7 +20,7 @@ from orchestrator.engine.result import Result
 from orchestrator.engine.runner import load_inputs, run_session
 from orchestrator.engine.session import Session
 from orchestrator.engine.store import Store
-from orchestrator.errors import UserError, nearest
+from orchestrator.errors import InputError, UserError, nearest
 from orchestrator.flow import arrows, history, yaml_io
 from orchestrator.flow.branches import every
 from orchestrator.flow.builder import FlowBuilder
@@ -135,6 +136,12 @@ class Flow:
             made.refuse(node.stage.parts(node.types))
         return made
 
+    @contextmanager
+    def lend(self, part: str, device: str = "auto") -> Iterator[Any]:
+        """A loaded part of the bundle that the flow uses, for the time of the `with`."""
+        with POOL.lend(self.bundle, [part], self.memory_plan(device), lambda part: None) as models:
+            yield models[part]
+
     def run(
         self,
         inputs: Mapping[str, Any] | None = None,
@@ -159,9 +166,9 @@ class Flow:
         Raises: InputError, OutputError, PlacementError before anything runs; NodeError, OutOfMemory, Cancelled with
         `.result`.
         """
-        places = {"device": device, "placement": placement, "memory": memory}
-        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, places, on_event)
-        return run_session(self.graph(), session, media)
+        places: dict[str, Any] = {"device": device, "placement": placement, "memory": memory}
+        given = {**(inputs or {}), **named}
+        return run_session(self.graph(), *self._session(given, seed, out, cache, on_event, **places))
 
     def stream(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> Iterator[Event]:
         """Run once, with inputs and options as for `start`, and yield events as they happen; the error of a failed run
@@ -190,14 +197,46 @@ class Flow:
     ) -> Background:
         """Begin a run in a thread of its own, for who reads its events and stops it from elsewhere. `run` is its id;
         without `previews` no time goes into pictures of what is not finished."""
-        places = {"device": device, "placement": placement, "memory": memory}
-        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, places, run=run)
+        places: dict[str, Any] = {"device": device, "placement": placement, "memory": memory}
+        session, media = self._session({**(inputs or {}), **named}, seed, out, cache, run=run, **places)
         session.previews = previews
         return Background(self.graph(), session, media)
 
     def batch(self, requests: Iterable[Mapping[str, Any]], **options: Any) -> list[Result]:
-        """Run many requests; one result each, in order."""
-        return [self.run(request, **options) for request in requests]
+        """Run many requests; one result each, in order. Options are those of `run` and of `attempt`. Raises the first
+        error of any."""
+        results: list[Result] = []
+        for made in self.attempt(requests, **options):
+            if isinstance(made, Exception):
+                raise made
+            results.append(made)
+        return results
+
+    def attempt(
+        self,
+        requests: Iterable[Mapping[str, Any]],
+        *,
+        seed: int = 0,
+        seeds: Sequence[int] = (),
+        size: int = 8,
+        **options: Any,
+    ) -> list[Result | Exception]:
+        """`batch` with the error of a run in the place of its result: one that fails disturbs no other.
+
+        `size` of them go together: what they ask of the same part is one batch. `seeds` are one a request, else all
+        have `seed`.
+        """
+        from orchestrator.engine.together import run_together
+
+        asked = list(requests)
+        if seeds and len(seeds) != len(asked):
+            raise InputError(f"{len(seeds)} seeds for {len(asked)} requests: give one each")
+        rows = list(zip(asked, seeds or [seed] * len(asked), strict=True))
+        made: list[Result | Exception] = []
+        for i in range(0, len(rows), max(1, size)):
+            ready = [self._ready(request, seed=one, **options) for request, one in rows[i : i + max(1, size)]]
+            made += run_together(self.graph(), self.plan, ready)
+        return made
 
     async def arun(self, inputs: Mapping[str, Any] | None = None, /, **options: Any) -> Result:
         """`run` for async code."""
@@ -218,21 +257,27 @@ class Flow:
             await asyncio.to_thread(run.stop)
         run.check()
 
+    def _ready(self, inputs: Mapping[str, Any], **options: Any) -> tuple[Session, dict[str, Media]] | InputError:
+        try:
+            return self._session(inputs, **options)
+        except InputError as error:
+            return error
+
     def _session(
         self,
         inputs: Mapping[str, Any],
         seed: int,
-        out: str | Path | None,
-        cache: bool,
-        places: Mapping[str, Any],
-        listener: Callable[[Event], None] | None = None,
+        out: str | Path | None = None,
+        cache: bool = True,
+        on_event: Callable[[Event], None] | None = None,
         run: str | None = None,
+        **places: Any,
     ) -> tuple[Session, dict[str, Media]]:
         """A run that is ready to go, and its inputs."""
         media, memory = load_inputs(self.plan, {**self.given, **inputs}), self.memory_plan(**places)
         run = run or new_id()
         folder = RunFolder(Path(out), run) if out is not None else None
-        session = Session(run, self.plan, self.bundle, STORE, POOL, seed, memory, cache, folder, listener)
+        session = Session(run, self.plan, self.bundle, STORE, POOL, seed, memory, cache, folder, on_event)
         session.places = places
         return session, media
 

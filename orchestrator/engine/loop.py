@@ -14,11 +14,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from orchestrator.engine.dispatch import CALLS, RESULT, Dispatch, Follows, Handles, Step, keep, short
+from orchestrator.engine.dispatch import CALLS, RESULT, Dispatch, Follows, Handles, Step, keep, results, short
 from orchestrator.engine.session import Session
 from orchestrator.engine.state import State, Task, session_of
 from orchestrator.engine.worker import run_node, skipped
-from orchestrator.errors import InputError, ModelError, NodeError, OutOfMemory, RetryError
+from orchestrator.errors import CallError, InputError, ModelError, NodeError, OutOfMemory, RetryError
 from orchestrator.flow.branches import PROMPTS, SEEN, thinking
 from orchestrator.flow.plan import Link
 from orchestrator.models.llm.calls import Call
@@ -122,8 +122,8 @@ class Loop(Dispatch):
     def _gather(self, state: State, runtime: Runtime[Session]) -> dict[str, Any]:
         """The node itself: the last reply, and what all calls gave, in order."""
         session, handles = session_of(runtime), state["handles"]
-        results = tuple(map(Link, sorted(self._known(handles), key=_order)))
-        links = {**self.node.links, "results": results, "reply": Link(self._reply(handles))}
+        given = tuple(map(Link, results(self.node.name, handles)))
+        links = {**self.node.links, "results": given, "reply": Link(self._reply(handles))}
         return {"handles": run_node(replace(self.node, links=links), handles, session)}
 
     # --- what it is told
@@ -191,15 +191,11 @@ class Loop(Dispatch):
         """Raises NodeError where all calls failed once more than they may."""
         most, last = self.node.stage.config.tries, self._turn(handles)
         turns: dict[int, list[str]] = {}
-        for source in self._known(handles):
-            turns.setdefault(_order(source)[0], []).append(session.store.value(handles[source]).error)
+        for source in results(self.node.name, handles):
+            turn = int(source.split(".")[1])
+            turns.setdefault(turn, []).append(session.store.value(handles[source]).error)
         recent = [turns.get(turn, [""]) for turn in range(last - most, last + 1)]
         if last > most and all(all(errors) for errors in recent):
+            called = self._calls(handles, session)[-1].name
             said = f"the LLM's calls failed {most + 1} turns in a row, at last: {recent[-1][-1]}"
-            raise NodeError(self.node.name, self.node.stage.name, said)
-
-
-def _order(source: str) -> tuple[int, int]:
-    """(turn, call) of `agent.2.1.result`."""
-    _, turn, call, _ = source.split(".")
-    return int(turn), int(call)
+            raise NodeError(self.node.name, self.node.stage.name, said) from CallError(called, recent[-1][-1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.engine.events import Status
+from orchestrator.engine.store import Store
 from orchestrator.engine.summary import numbered
 from orchestrator.errors import InputError, nearest
 from orchestrator.nodes.media import Media
@@ -27,9 +28,30 @@ class NodeResult:
     reason: str = ""
 
 
+class Values(Mapping[str, Any]):
+    """All that a run made, by source (`split.video`, `agent.2.reason.reply`): looked up in the store when asked for, so
+    as long as they are there."""
+
+    def __init__(self, handles: Mapping[str, str], store: Store) -> None:
+        self.handles, self.store = handles, store
+
+    def __getitem__(self, source: str) -> Any:
+        return self.store.value(self.handles[source])
+
+    def __contains__(self, source: object) -> bool:
+        return source in self.handles
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.handles)
+
+    def __len__(self) -> int:
+        return len(self.handles)
+
+
 @dataclass(frozen=True)
 class Result:
-    """The outputs of a run and how they came about. `result["video"]` is a Media."""
+    """The outputs of a run and how they came about. `result["video"]` is a Media. `values` has all that its nodes made,
+    by source; of a run that failed, nothing."""
 
     run: str
     status: Literal["done", "failed", "interrupted"]
@@ -41,6 +63,7 @@ class Result:
     nodes: tuple[NodeResult, ...]
     folder: Path | None = None
     error: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> Media:
         """An output; the first, where a reply asked for several. Raises InputError if it was not made."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.engine.events import NodeFinished, RunFinished, RunStarted
-from orchestrator.engine.result import NodeResult, Result
+from orchestrator.engine.result import NodeResult, Result, Values
 from orchestrator.engine.session import Session
 from orchestrator.errors import Cancelled, NodeError, OrchError
 from orchestrator.flow.plan import Plan, owner
@@ -36,7 +36,7 @@ def run_session(graph: Any, session: Session, inputs: Mapping[str, Media]) -> Re
         state = {"handles": {f"inputs.{name}": _keep(session, media) for name, media in inputs.items()}}
         for name, media in inputs.items():
             session.deliver(f"inputs.{name}", media)
-        _in_thread(graph, state, session)
+        session.handles = _in_thread(graph, state, session)["handles"]
     except BaseException as error:
         stopped = isinstance(error, (Cancelled, KeyboardInterrupt))
         result = _end(session, "interrupted" if stopped else "failed", str(error))
@@ -67,13 +67,13 @@ def _keep(session: Session, media: Media) -> str:
     return f"{media.key}#media"
 
 
-def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> None:
-    """Run the graph. Ctrl-C reaches the main thread only: there the graph runs beside it, so that Ctrl-C is heard at
-    once and running nodes can be told to stop."""
-    call = partial(graph.invoke, state, context=session, config={"recursion_limit": STEPS})
+def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> Any:
+    """Run the graph; returns its state. Ctrl-C reaches the main thread only: there the graph runs beside it, so that
+    Ctrl-C is heard at once and running nodes can be told to stop."""
+    alone = {"max_concurrency": 1} if session.together else {}  # runs that go together ask for one thing at a time
+    call = partial(graph.invoke, state, context=session, config={"recursion_limit": STEPS, **alone})
     if threading.current_thread() is not threading.main_thread():
-        call()
-        return
+        return call()
     running = BESIDE.submit(call)
     try:
         while not wait([running], 0.1).done:
@@ -82,7 +82,7 @@ def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> None:
         session.stop()
         wait([running])
         raise
-    running.result()
+    return running.result()
 
 
 def _end(session: Session, status: Any, error: str = "") -> Result:
@@ -114,6 +114,7 @@ def result_of(session: Session, status: Any, error: str = "") -> Result:
         nodes=tuple(_node_result(event) for event in done),
         folder=folder.path if folder else None,
         error=error,
+        values=Values(session.handles, session.store),
     )
 
 
@@ -122,7 +123,9 @@ def _ordered(session: Session) -> dict[str, tuple[Media, ...]]:
 
 
 def _node_result(event: NodeFinished) -> NodeResult:
-    return NodeResult(event.node, event.stage, event.status, event.seconds, event.device, 1, event.made, event.reason)
+    return NodeResult(
+        event.node, event.stage, event.status, event.seconds, event.device, event.batch, event.made, event.reason
+    )
 
 
 def _with_result(error: OrchError, result: Result) -> OrchError:

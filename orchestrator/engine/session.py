@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.events import Event, NodeFinished, NodeProgress, OutputReady
 from orchestrator.engine.folder import RunFolder
@@ -14,11 +14,14 @@ from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.store import Store
 from orchestrator.engine.summary import numbered
 from orchestrator.errors import Cancelled
-from orchestrator.flow.plan import Plan
+from orchestrator.flow.plan import Plan, WiredNode
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.placement.memory import MemoryPlan, Spot
 from orchestrator.nodes.media import Media
-from orchestrator.nodes.stage import Callee, Progress
+from orchestrator.nodes.stage import Callee, Inputs, Progress
+
+if TYPE_CHECKING:
+    from orchestrator.engine.together import Together
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Session:
     listener: Callable[[Event], None] | None = None
     previews: bool = True
     places: Mapping[str, Any] = field(default_factory=dict)  # device, placement, memory: what flows within get, too
+    together: Together | None = None  # the runs that this one shares batches with
+    handles: dict[str, str] = field(default_factory=dict)  # all that was made, once the run is done
     finished: dict[str, NodeFinished] = field(default_factory=dict)
     outputs: dict[str, tuple[Media, ...]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
@@ -91,20 +96,30 @@ class Session:
             raise Cancelled("the run was stopped")
 
 
-@dataclass
+@dataclass(frozen=True)
+class Ask:
+    """What a node of a run asks of its stage."""
+
+    node: WiredNode
+    session: Session
+    request: Inputs
+
+
+@dataclass(frozen=True)
 class NodeContext:
     """What a stage sees of the engine while it runs (nodes.stage.Context)."""
 
-    session: Session
-    node: str
-    stage: str
+    asks: Sequence[Ask]
     spot: Spot
     models: Mapping[str, Any]
-    seeds: Sequence[int]
 
     @property
     def bundle(self) -> Bundle:
-        return self.session.bundle
+        return self.asks[0].session.bundle
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        return [ask.session.seed for ask in self.asks]
 
     @property
     def device(self) -> str:
@@ -113,7 +128,7 @@ class NodeContext:
     @property
     def watched(self) -> bool:
         """A preview of an offloaded pipeline would fetch its decoder, and push the denoiser out, between steps."""
-        seen = self.session.listener is not None and self.session.previews
+        seen = any(ask.session.listener is not None and ask.session.previews for ask in self.asks)
         return seen and self.spot.offload == "none"
 
     def load(self, part: str) -> Any:
@@ -122,8 +137,9 @@ class NodeContext:
     def flow(self, place: str) -> Callee:
         from orchestrator.engine.nested import Nested
 
-        return Nested(place, self.session, self.node)
+        return Nested(place, self.asks[0].session, self.asks[0].node.name)
 
     def report(self, request: int, progress: Progress) -> None:
-        self.session.check()
-        self.session.emit(NodeProgress, node=self.node, stage=self.stage, progress=progress)
+        node, session = self.asks[request].node, self.asks[request].session
+        session.check()
+        session.emit(NodeProgress, node=node.name, stage=node.stage.name, progress=progress)

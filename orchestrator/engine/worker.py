@@ -1,17 +1,17 @@
 """How one node runs: its inputs are looked up, its key is made, its stage is called, its outputs are kept.
 
-This is the place of batching across runs: the stage takes a batch of requests, and gets one of one here.
+A run alone calls stages with a batch of one; runs that go together (engine.together) ask, and get what one batch gave.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from orchestrator.engine.events import LoadStarted, NodeFinished, NodeStarted
-from orchestrator.engine.session import NodeContext, Session
+from orchestrator.engine.session import Ask, NodeContext, Session
 from orchestrator.engine.summary import describe, shown
 from orchestrator.errors import Cancelled, NodeError, OutOfMemory, RetryError, UserError
 from orchestrator.flow.keys import literal_key, node_key
@@ -31,7 +31,7 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
     """Run, skip or look up a node; returns the handles of its outputs. Raises NodeError, UserError or Cancelled."""
     from orchestrator.engine.codec import digest
 
-    begun, parts = time.monotonic(), _parts(node)
+    begun, parts, batch = time.monotonic(), _parts(node), 1
 
     def finish(status: str, outputs: Outputs, reason: str = "") -> None:
         session.emit(
@@ -44,6 +44,7 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
             made={port: describe(value) for port, value in outputs.items()},
             media=shown(outputs),
             reason=reason,
+            batch=batch,
         )
 
     session.check()
@@ -56,7 +57,7 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
     status = "ran" if outputs is None else "cached"
     try:
         if outputs is None:
-            outputs = _call(node, inputs, session)
+            outputs, batch = _asked(Ask(node, session, _request(inputs, session)))
             key = key if node.stage.pure else digest(outputs)
             session.store.put(key, outputs)
         for port, value in outputs.items():
@@ -122,24 +123,39 @@ def _parts(node: WiredNode) -> list[str]:
     return list(node.stage.parts(node.types))
 
 
-def _call(node: WiredNode, inputs: Mapping[str, Any], session: Session) -> Outputs:
-    """Call the stage with a batch of one, without gradients, its parts lent for the time."""
+def _request(inputs: Mapping[str, Any], session: Session) -> dict[str, Any]:
+    """The values of handles."""
+    value = session.store.value
+    return {p: tuple(value(h) for h in hs) if isinstance(hs, list) else value(hs) for p, hs in inputs.items()}
+
+
+def _asked(ask: Ask) -> tuple[Outputs, int]:
+    """What the stage gives, and how many requests its batch had. What has no parts gains nothing in a batch."""
+    if ask.session.together and _parts(ask.node):
+        return ask.session.together.ask(ask)
+    return call([ask])[0], 1
+
+
+def call(asks: Sequence[Ask]) -> list[Outputs]:
+    """Call a stage once, without gradients, its parts lent for the time. `asks` are of nodes that do the same, and of
+    runs with one plan and one memory plan."""
     import torch
 
     from orchestrator.engine.transfer import moved
+
+    node, session = asks[0].node, asks[0].session
 
     def tell(part: str) -> None:
         session.check()  # it may have waited for the part
         session.emit(LoadStarted, node=node.name, stage=node.stage.name, part=part)
 
-    value, parts = session.store.value, _parts(node)
+    parts = _parts(node)
     spot = session.memory.spot(parts)
-    request = {p: tuple(value(h) for h in hs) if isinstance(hs, list) else value(hs) for p, hs in inputs.items()}
     with session.pool.lend(session.bundle, parts, session.memory, tell) as models, torch.no_grad():
-        session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=spot.device)
-        context = NodeContext(session, node.name, node.stage.name, spot, models, [session.seed])
-        (outputs,) = node.stage.run([moved(request, spot) if parts else request], context)
-    return outputs
+        for ask in asks:
+            ask.session.emit(NodeStarted, node=ask.node.name, stage=node.stage.name, device=spot.device)
+        requests = [moved(ask.request, spot) if parts else ask.request for ask in asks]
+        return node.stage.run(requests, NodeContext(asks, spot, models))
 
 
 def _named(error: Exception, node: WiredNode, session: Session) -> Exception:

@@ -1,4 +1,4 @@
-"""Changes of a flow's settings that a user types: `film.steps=4`."""
+"""A flow with other config of its nodes, as `--set` and `with_fields` ask for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.flow.spec import FlowSpec, NodeSpec
 
 
 def changed(spec: FlowSpec, changes: Mapping[str, Any]) -> FlowSpec:
-    """A spec with other config of its nodes: `NODE.FIELD` -> a value, or a text as YAML has it. Raises UserError."""
+    """A spec with other config: `{"film.steps": 4}`; text values are read as YAML. Raises UserError."""
     nodes = dict(spec.nodes)
     for target, value in changes.items():
         name, _, field = target.partition(".")

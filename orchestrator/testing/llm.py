@@ -50,7 +50,7 @@ class ScriptedModel:
         self.replies, self.dim, self.counts = list(replies), width, counts
         self.requests: list[Asked] = []
         self.signals = SignalTokens({})
-        self._words: list[str] = []
+        self._words = [""]  # the first pads shorter replies of a batch
         self._turns: list[Any] = []
 
     def __enter__(self) -> ScriptedModel:

@@ -1,4 +1,4 @@
-"""What nodes are lent where the engine does not run them: in training, and when a bundle is measured."""
+"""What nodes are lent in training, where the engine does not run them."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.train.evaluation import Evaluated, Number
-from orchestrator.train.evaluation.report import DIFFERENCE
+from orchestrator.evaluation import Evaluated, Number
+from orchestrator.evaluation.report import DIFFERENCE
 
 NONE = "–"
 BEHIND = -2.0  # points that the signal may be behind the caption

@@ -14,7 +14,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from orchestrator.train.evaluation import Advanced, Evaluated, Evaluation, evaluate
+from orchestrator.evaluation import Advanced, Evaluated, Evaluation, evaluate
 from recipes.pocket.bundle import NUMBERS
 from recipes.pocket.eval_sets import SETS, make_fixed, make_sets
 from recipes.pocket.eval_table import tables, unmet

@@ -52,8 +52,8 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     """
     losses = []
     for window, hop, bands in RESOLUTIONS:
-        logs = (mel.log_mel(wave, window, hop, bands).clamp(min=HEARD) for wave in (made, real))
-        losses.append(F.l1_loss(*logs))
+        heard = [mel.log_mel(wave, window, hop, bands).clamp(min=HEARD) for wave in (made, real)]
+        losses.append(F.l1_loss(heard[0], heard[1]))
         losses.append(F.l1_loss(mel.magnitudes(made, window, hop).sqrt(), mel.magnitudes(real, window, hop).sqrt()))
     return torch.stack(losses).sum() / len(RESOLUTIONS)
 

@@ -13,12 +13,12 @@ import torch
 
 from orchestrator.cli.main import main
 from orchestrator.errors import BundleError, DataError, RecipeError
+from orchestrator.evaluation import Evaluated, Evaluation, evaluate
+from orchestrator.evaluation.judge import Judge
 from orchestrator.flow import FlowBuilder, dumps
 from orchestrator.nodes.media import Audio, Media, Video
 from orchestrator.train.data import manifest
 from orchestrator.train.data.sample import MediaRef, Sample, Turn
-from orchestrator.train.evaluation import Evaluated, Evaluation, evaluate
-from orchestrator.train.evaluation.judge import Judge
 from tests import tiny
 
 WORDS = ("dog", "cat", "motion: left", "motion: right")
@@ -222,7 +222,7 @@ def test_all_problems_before_anything_is_loaded(
     def load(*_: object) -> None:
         raise AssertionError("nothing is to be loaded")
 
-    monkeypatch.setattr("orchestrator.train.lent.load_part", load)
+    monkeypatch.setattr("orchestrator.engine.pool.load_part", load)
     sets(tmp_path)
     chosen = measures(judges)
     chosen["media"] |= {"judge": [str(tmp_path / "nobody")]}

@@ -13,11 +13,11 @@ import pytest
 
 from orchestrator.cli.main import main
 from orchestrator.engine.flow import Flow
+from orchestrator.evaluation import Evaluation, evaluate
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.bundle.verify import verify
 from orchestrator.nodes.media import Media
 from orchestrator.train.data import manifest
-from orchestrator.train.evaluation import Evaluation, evaluate
 from recipes.pocket import world
 from recipes.pocket.bundle import assemble
 from recipes.pocket.eval_media import wanted

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.evaluation import Evaluated, Evaluation, evaluate
 from orchestrator.models.bundle import Bundle
-from orchestrator.train.evaluation import Evaluated, Evaluation, evaluate
 from recipes.pocket.evaluate import FILE
 
 MEDIA = Path(__file__).parents[1] / "media"

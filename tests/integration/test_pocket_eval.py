@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestrator.evaluation import Evaluated, Evaluation, Measured, evaluate
+from orchestrator.evaluation.job import prepare
+from orchestrator.evaluation.metrics import Score
+from orchestrator.evaluation.report import number
 from orchestrator.models.bundle import Bundle
 from orchestrator.nodes.media import Audio, Media
-from orchestrator.train.evaluation import Evaluated, Evaluation, Measured, evaluate
-from orchestrator.train.evaluation.job import prepare
-from orchestrator.train.evaluation.metrics import Score
-from orchestrator.train.evaluation.report import number
 from recipes.pocket import eval_table, hearing, judge, motion_judge, sheet, sound_judge, sounds, world
 from recipes.pocket import evaluate as recipe
 from recipes.pocket.eval_media import said, shown, wanted

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.train.evaluation.text import plain
+from orchestrator.evaluation.text import plain
 from recipes.pocket import corpus, steps, wordings, world
 from recipes.pocket.eval_requests import Request, read
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator import evaluation
 from orchestrator.cli import eval as command
 from orchestrator.cli.main import main
 from orchestrator.errors import Problem, RecipeError
-from orchestrator.train import evaluation
-from orchestrator.train.evaluation import Advanced, Evaluated, Measured
-from orchestrator.train.evaluation.metrics import Score
-from orchestrator.train.evaluation.report import number
+from orchestrator.evaluation import Advanced, Evaluated, Measured
+from orchestrator.evaluation.metrics import Score
+from orchestrator.evaluation.report import number
 
 Captured = pytest.CaptureFixture[str]
 SHOWN = number("shows the [concept]", "video", "signal", {0: Score(0.9, 50), 1: Score(1.0, 50)})

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.evaluation.requests import TEXT
 from orchestrator.flow import arrows, yaml_io
 from orchestrator.flow.builder import FlowBuilder, NodeRef, free_name
 from orchestrator.flow.plan import Plan
 from orchestrator.flow.spec import FlowSpec, NodeSpec
-from orchestrator.train.evaluation.requests import TEXT
+from orchestrator.nodes.registry import stages
 
 
 def named(flow: str, folder: Path) -> FlowSpec:
@@ -25,16 +26,7 @@ def one_turn(inputs: Sequence[str], made: Sequence[str] = (), allowed: Sequence[
     that the LLM may emit (default: those that are generated). No signal is required of it.
     """
     flow = FlowBuilder("evaluation")
-    fields: dict[str, Any] = {} if allowed is None else {"signals": list(allowed)}
-    media: list[NodeRef] = []
-    for modality in inputs:
-        ref = flow.input(free_name(modality, flow.build().inputs), modality)
-        if modality == TEXT:
-            fields["prompt"] = ref
-        else:
-            media.append(flow.add("project", features=flow.add("encode", media=ref)))
-    if media:
-        fields["media"] = media
+    fields = _given(flow, inputs) | ({} if allowed is None else {"signals": list(allowed)})
     if TEXT not in inputs:
         fields["template"] = ""  # nothing is said beside the media
     split = flow.add("decode", reply=flow.add("reason", **fields))
@@ -45,12 +37,35 @@ def one_turn(inputs: Sequence[str], made: Sequence[str] = (), allowed: Sequence[
     return flow.build()
 
 
+def agent(inputs: Sequence[str], makes: Sequence[str]) -> FlowSpec:
+    """An agent that is asked what the request says, text and media, and may make these modalities."""
+    flow = FlowBuilder("evaluation")
+    acts = flow.add("agent", make={modality: {} for modality in makes}, **_given(flow, inputs))
+    for modality in (TEXT, *makes):
+        flow.output(modality, acts[modality])
+    return flow.build()
+
+
+def _given(flow: FlowBuilder, inputs: Sequence[str]) -> dict[str, Any]:
+    """Inputs of these modalities, as the ports of the LLM that takes them."""
+    fields: dict[str, Any] = {}
+    media: list[NodeRef] = []
+    for modality in inputs:
+        ref = flow.input(free_name(modality, flow.build().inputs), modality)
+        if modality == TEXT:
+            fields["prompt"] = ref
+        else:
+            media.append(flow.add("project", features=flow.add("encode", media=ref)))
+    return fields | ({"media": media} if media else {})
+
+
 def bridged(spec: FlowSpec, bridge: str) -> FlowSpec:
     """The same flow with every signal taking this way to its generator."""
-    nodes = {
-        name: NodeSpec.model_validate(node.to_plain() | {"bridge": bridge}) if node.stage == "output_project" else node
-        for name, node in spec.nodes.items()
-    }
+    known = stages()
+    nodes = dict(spec.nodes)
+    for name, node in spec.nodes.items():
+        if node.stage in known and "bridge" in known[node.stage].config_class.model_fields:
+            nodes[name] = NodeSpec.model_validate(node.to_plain() | {"bridge": bridge})
     return spec.model_copy(update={"nodes": nodes})
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator
 
 from orchestrator.errors import Problem, RecipeError, nearest
+from orchestrator.evaluation.measures import MEASURES, Measure
 from orchestrator.flow.explain import UNKNOWN, explain
 from orchestrator.flow.spec import Source
 from orchestrator.flow.yaml_read import Document, read, read_file
-from orchestrator.train.evaluation.measures import MEASURES, Measure
 
 NOISES = 1000  # a request's seed is seed * NOISES + number: no two seeds share one
 

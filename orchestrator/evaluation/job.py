@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.flow import Flow
 from orchestrator.errors import DataError, Problem, RecipeError, UserError
-from orchestrator.flow.fit import check_fit
-from orchestrator.flow.plan import Plan
+from orchestrator.evaluation import flows
+from orchestrator.evaluation.judge import Judge
+from orchestrator.evaluation.measures import Measure
+from orchestrator.evaluation.metrics import Captions, Media, Metric, Routes, SignalCounts
+from orchestrator.evaluation.requests import Asked, by_inputs, collect
+from orchestrator.evaluation.spec import Evaluation
+from orchestrator.evaluation.steps import Steps
+from orchestrator.flow.branches import every
 from orchestrator.flow.spec import FlowSpec
-from orchestrator.flow.wiring import wire
 from orchestrator.models.bundle import Bundle
+from orchestrator.models.placement.devices import resolve_device
 from orchestrator.train.data.batches import once
 from orchestrator.train.data.report import Report
-from orchestrator.train.evaluation import flows
-from orchestrator.train.evaluation.judge import Judge
-from orchestrator.train.evaluation.measures import Measure
-from orchestrator.train.evaluation.metrics import Captions, Media, Metric, Routes, SignalCounts
-from orchestrator.train.evaluation.requests import Asked, by_inputs, collect
-from orchestrator.train.evaluation.spec import Evaluation
 
 Shape = tuple[str, ...]  # the modalities that a request brings
 SEED = "{seed}"  # in a path of data, stands for the seed: other samples for each
@@ -28,21 +29,24 @@ SHOWN = 5  # problems of a kind, in a message
 
 METRICS: dict[str, Callable[[Any, Path, str], Metric]] = {  # (measure, its folder, device)
     "captions": lambda measure, folder, device: Captions(),
-    "media": lambda measure, folder, device: Media([Judge(folder / j, device) for j in measure.judge], measure.bridges),
-    "signals": lambda measure, folder, device: SignalCounts(),
+    "media": lambda measure, folder, device: Media(
+        [Judge(folder / judge, resolve_device(device)) for judge in measure.judge], measure.bridges
+    ),
+    "signals": lambda measure, folder, device: SignalCounts(device),
     "routes": lambda measure, folder, device: Routes(),
+    "steps": lambda measure, folder, device: Steps(),
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a measure runs: for each seed its requests; for each shape of request and each way a plan."""
+    """What a measure runs: for each seed its requests; for each shape of request and each way a flow."""
 
     name: str
     measure: Measure
     metric: Metric
     requests: dict[int, list[Asked]]
-    plans: dict[tuple[Shape, str], Plan]
+    flows: dict[tuple[Shape, str], Flow]
     report: Report
 
     @property
@@ -72,10 +76,10 @@ def _job(evaluation: Evaluation, name: str, measure: Measure, bundle: Bundle, li
     requests = _requests(evaluation, measure, metric, limit, report)
     first = next(iter(requests.values()))
     _raise_all(metric.misfits([asked for found in requests.values() for asked in found]))
-    plans = _plans(metric, _specs(evaluation, measure, metric, first, bundle), first, bundle)
-    if not _per_seed(measure) and any(n.stage.random for plan in plans.values() for n in plan.nodes):
+    ready = _flows(metric, _specs(evaluation, measure, metric, first, bundle), first, bundle)
+    if not _per_seed(measure) and any(node.stage.random for flow in ready.values() for node in every(flow.plan)):
         requests = dict.fromkeys(evaluation.seeds, first)
-    return Job(name, measure, metric, requests, plans, report)
+    return Job(name, measure, metric, requests, ready, report)
 
 
 def _requests(
@@ -89,7 +93,9 @@ def _requests(
         asked = collect(once(entries, report), report, metric.merges, limit)
         found[seed] = [request for request in asked if metric.groups(request)]
         if not found[seed]:
-            raise DataError(f"none of the {report.seen} samples has anything to measure for {measure.metric}")
+            report.total = report.seen
+            none = f"none of the {report.seen} samples has anything to measure for {measure.metric}"
+            raise DataError(report.verdict() if report.count else none)
     report.total = report.seen  # known only now
     if report.count > report.allowed:
         raise DataError(report.verdict())
@@ -105,27 +111,26 @@ def _specs(
 ) -> Iterator[tuple[Shape, FlowSpec]]:
     named = flows.named(measure.flow, evaluation.folder) if measure.flow else None
     for shape, same in by_inputs(requests).items():
-        yield shape, named or metric.flow(shape, same, tuple(bundle.spec.signals))
+        yield shape, named or metric.flow(shape, same, bundle)
 
 
-def _plans(
+def _flows(
     metric: Metric, specs: Iterator[tuple[Shape, FlowSpec]], requests: list[Asked], bundle: Bundle
-) -> dict[tuple[Shape, str], Plan]:
-    """A checked plan for each shape and way. Raises UserError with all problems."""
-    plans: dict[tuple[Shape, str], Plan] = {}
+) -> dict[tuple[Shape, str], Flow]:
+    """A checked flow for each shape and way. Raises UserError with all problems."""
+    ready: dict[tuple[Shape, str], Flow] = {}
     problems: dict[str, None] = {}
     for shape, spec in specs:
         for way in metric.ways:
             try:
-                plan = wire(metric.way(spec, way))
-                check_fit(plan, bundle)
-                if lack := metric.lacks(plan, requests):
+                flow = Flow(metric.way(spec, way), bundle.root)
+                if lack := metric.lacks(flow.plan, requests):
                     raise UserError(f"flow '{spec.flow}' has {lack}")
-                plans[shape, way] = plan
+                ready[shape, way] = flow
             except UserError as error:
                 problems |= dict.fromkeys(str(error).splitlines())
     _raise_all(list(problems))
-    return plans
+    return ready
 
 
 def _raise_all(problems: list[str]) -> None:

@@ -53,7 +53,13 @@ class RoutesMeasure(_Measure):
     metric: Literal["routes"]
 
 
-Measure = CaptionsMeasure | MediaMeasure | SignalsMeasure | RoutesMeasure
+class StepsMeasure(_Measure):
+    """Whether an agent makes the media that were asked for, in order and only they, and answers then."""
+
+    metric: Literal["steps"]
+
+
+Measure = CaptionsMeasure | MediaMeasure | SignalsMeasure | RoutesMeasure | StepsMeasure
 MEASURES: dict[str, type[Measure]] = {
     get_args(form.model_fields["metric"].annotation)[0]: form for form in get_args(Measure)
 }

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import InputError
+from orchestrator.evaluation.requests import Asked, asked, batches, by_inputs, collect
 from orchestrator.nodes.media import Media
 from orchestrator.train.data.report import Report
 from orchestrator.train.data.sample import MediaRef, Role, Sample, Turn
-from orchestrator.train.evaluation.requests import Asked, asked, batches, by_inputs, collect
 
 PICTURE, SOUND = MediaRef("image", Path("a.png")), MediaRef("audio", Path("a.wav"))
 FILM = MediaRef("video", None, "a dog")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.errors import OutputError
-from orchestrator.train.evaluation.metrics import POINTS, Case, Score
+from orchestrator.evaluation.metrics import POINTS, Case, Score
 
 Unit = Literal["share", "points"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RecipeError
-from orchestrator.train.evaluation import Evaluation
+from orchestrator.evaluation import Evaluation
 
 GOOD = """\
 evaluation: quick

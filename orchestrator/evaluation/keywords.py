@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.train.evaluation import text
+from orchestrator.evaluation import text
 
 WORDS: dict[str, tuple[str, ...]] = {
     "image": ("draw", "paint", "sketch", "picture of", "image of", "drawing of", "photo of"),

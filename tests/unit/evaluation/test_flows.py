@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.evaluation.flows import agent, bridged, named, one_turn, output, sources
 from orchestrator.flow import Plan, wire
-from orchestrator.train.evaluation.flows import bridged, named, one_turn, output, sources
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 
 
 def nodes(plan: Plan) -> list[str]:
@@ -45,6 +45,12 @@ def test_bridges_differ_in_the_bridge_alone() -> None:
         "output_project_2",
     }
     assert {wire(caption).node(n).stage.config.bridge for n in ("output_project", "output_project_2")} == {"caption"}
+
+
+def test_route_and_agent_take_the_bridge_too() -> None:
+    plan = wire(bridged(agent(("image", "text"), ("video",)), "caption"))
+    assert (plan.node("agent").stage.config.bridge, sorted(plan.outputs)) == ("caption", ["text", "video"])
+    assert sorted(nodes(plan)) == ["agent", "encode", "project"]
 
 
 def test_a_named_flow() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,18 +10,20 @@ from typing import Any
 import pytest
 import torch
 
+from orchestrator.evaluation import answers, flows
+from orchestrator.evaluation.metrics import Captions, Media, Routes, Score, SignalCounts
+from orchestrator.evaluation.requests import Asked, asked
+from orchestrator.evaluation.steps import Steps
 from orchestrator.flow.plan import Plan
+from orchestrator.flow.spec import FlowSpec
 from orchestrator.flow.wiring import wire
 from orchestrator.models.llm.calls import Call
 from orchestrator.models.llm.signals import SignalTokens, Span
 from orchestrator.nodes.media import Media as Medium
-from orchestrator.nodes.ports import Reply, Signals
+from orchestrator.nodes.ports import Observation, Reply, Signals
 from orchestrator.train.data.sample import MediaRef, Sample, Turn
-from orchestrator.train.evaluation import flows
-from orchestrator.train.evaluation.metrics import Captions, Media, Routes, Score, SignalCounts
-from orchestrator.train.evaluation.requests import Asked, asked
 
-PARTS: Any = SimpleNamespace(load=lambda part: SimpleNamespace(signals=SignalTokens({"video": [7, 8], "image": [9]})))
+LLM = SimpleNamespace(signals=SignalTokens({"video": [7, 8], "image": [9]}))
 PICTURE = MediaRef("image", Path("a.png"))
 
 
@@ -40,7 +43,8 @@ def signals(**counts: int) -> dict[str, Signals]:
 def scores(
     metric: Any, plan: Plan, requests: list[Asked], values: list[dict[str, Any]], group: str
 ) -> dict[str, Score]:
-    cases = metric.see(plan, PARTS, requests, values, group)
+    flow = SimpleNamespace(plan=plan, lend=lambda part, device: nullcontext(LLM))
+    cases = metric.see(flow, requests, values, group)
     made: dict[str, Score] = metric.scores(list(zip(requests, cases, strict=True)))
     return made
 
@@ -150,6 +154,96 @@ def test_signals(
     request = ask("do", answer=("x", *media(*wanted)))
     made = scores(SignalCounts(), plan, [request], [values], "x")
     assert (made["well-formed signals"].value, made["the signals asked for"].value) == right
+
+
+def observed(branch: str, name: str, *modalities: str, error: str = "") -> dict[str, Observation]:
+    """What a call gave: media of these modalities."""
+    given: Any = tuple(SimpleNamespace(modality=modality) for modality in modalities)
+    return {f"{branch}.result": Observation(Call(name), media=given, error=error)}
+
+
+ROUTE = FlowSpec.model_validate(
+    {"flow": "acts", "inputs": {"text": "text"}, "outputs": {"text": "$act.text", "image": "$act.image"},
+     "nodes": {"reason": {"stage": "reason", "prompt": "$text"},
+               "act": {"stage": "route", "reply": "$reason", "make": {"image": {}, "video": {}}}}}
+)  # fmt: skip
+BRANCHES = [(ROUTE, "act"), (flows.agent(("text",), ("image", "video")), "agent.1")]
+
+
+@pytest.mark.parametrize(("spec", "begin"), BRANCHES)
+def test_calls_that_are_followed_count_as_signals(spec: FlowSpec, begin: str) -> None:
+    plan = wire(spec)
+    values = observed(f"{begin}.1", "image", "image") | observed(f"{begin}.2", "make_video", "video")
+    values |= observed(f"{begin}.3", "film_it", "text", "video") | observed(f"{begin}.4", "image", error="no")
+    assert answers.called(plan, values) == ["image", "video", "image"]
+    assert answers.made(plan, values) == ["image", "video", "video"]
+    request = ask("do", answer=media("image", "image", "video"))
+    replies = {"reason.reply": Reply("x", torch.tensor([9, 9, 7, 8]))} if begin == "act" else {}
+    found = scores(SignalCounts(), plan, [request], [{**values, **replies}], "x")
+    assert found["the signals asked for"].value == float(begin != "act")  # whose reply has loose tokens
+    assert scores(Routes(), plan, [request], [values], "x") == {"right route": Score(1.0, 1)}
+
+
+def test_replies_are_those_of_all_turns() -> None:
+    plan = wire(flows.agent(("text",), ("image",)))
+    values = {f"agent.{turn}.reason.reply": Reply("x", torch.tensor([9] * turn)) for turn in (1, 2)}
+    assert [len(reply.ids) for reply in answers.replies(plan, values)] == [1, 2]
+    found = scores(SignalCounts(), plan, [ask("do", answer=("x",))], [values], "x")
+    assert found["well-formed signals"] == Score(0.0, 1)
+
+
+def turned(*turns: tuple[str, ...], said: str = "", stop: str = "answer") -> dict[str, Any]:
+    """The values of an agent that made these media, by turn."""
+    values: dict[str, Any] = {f"agent.{i}.reason.reply": Reply("x") for i in range(1, len(turns) + 2)}
+    for i, names in enumerate(turns, start=1):
+        for j, name in enumerate(names, start=1):
+            values |= observed(f"agent.{i}.{j}", name, name)
+    return values | {"agent.text": Medium("text", said), "agent.stop": Medium("text", stop)}
+
+
+STEPS = [
+    (turned(("image",), ("audio",), said="A guitar."), (1, 1, 1)),
+    (turned(("image", "audio"), said="Guitars, plural."), (1, 0, 1)),
+    (turned(("audio",), ("image",), said="a guitar", stop="limit"), (0, 1, 0)),
+    (turned(("image",), ("audio",), ("audio",)), (0, 0, 1)),
+    (turned(said="a guitar"), (0, 1, 1)),
+    ({}, (0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("values", "right"), STEPS)
+def test_steps(values: dict[str, Any], right: tuple[int, int, int]) -> None:
+    plan, request = (
+        wire(flows.agent(("text",), ("image", "audio"))),
+        ask("draw it, play it", answer=media("image", "audio"), concept=("guitar",)),
+    )
+    found = scores(Steps(), plan, [request], [values], "x")
+    names = ("the media asked for, in order", "names the concept", "stopped by answering")
+    assert found == {name: Score(float(value), 1) for name, value in zip(names, right, strict=True)}
+    assert Steps().groups(request) == ("image -> audio",)
+
+
+def test_ten_calls_keep_their_order() -> None:
+    plan = wire(flows.agent(("text",), ("image", "audio")))
+    kinds = ("image", "audio") * 6
+    assert answers.made(plan, dict(reversed(turned(kinds).items()))) == list(kinds)
+
+
+def test_an_answer_of_text_alone_expects_that_nothing_is_made() -> None:
+    plan, request = wire(flows.agent(("text",), ("image",))), ask("who are you?", answer=("me",))
+    found = scores(Steps(), plan, [request, request], [turned(said="I."), turned(("image",))], "text")
+    assert found["the media asked for, in order"] == Score(0.5, 2)
+    assert Steps().groups(request) == ("text",)
+
+
+def test_what_a_flow_lacks_for_steps() -> None:
+    asked = [ask("do", answer=media("image", "audio"))]
+    lacks = {
+        "no agent node, so no steps": flows.one_turn(("text",), ("image", "audio")),
+        "no agent that makes audio": flows.agent(("text",), ("image",)),
+        None: flows.agent(("text",), ("image", "audio")),
+    }
+    assert {lack: Steps().lacks(wire(spec), asked) for lack, spec in lacks.items()} == {lack: lack for lack in lacks}
 
 
 def test_what_a_flow_lacks() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import OutputError
-from orchestrator.train.evaluation.metrics import Score
-from orchestrator.train.evaluation.report import DIFFERENCE, Evaluated, Measured, Number, difference, number
+from orchestrator.evaluation.metrics import Score
+from orchestrator.evaluation.report import DIFFERENCE, Evaluated, Measured, Number, difference, number
 
 SIGNAL = number("shows the concept", "video", "signal", {0: Score(0.9, 50), 1: Score(1.0, 50)})
 CAPTION = number("shows the concept", "video", "caption", {0: Score(0.8, 50), 1: Score(1.0, 50)})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.train.evaluation.keywords import WORDS, route
+from orchestrator.evaluation.keywords import WORDS, route
 
-PAGE = Path(__file__).parents[4] / "docs" / "evaluation.md"
+PAGE = Path(__file__).parents[3] / "docs" / "evaluation.md"
 
 
 @pytest.mark.parametrize(

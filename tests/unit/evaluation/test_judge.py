@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import BundleError
-from orchestrator.train.evaluation.judge import Judge
+from orchestrator.evaluation.judge import Judge
 
 LABELS = {"0": "dog", "1": "cat", "2": "motion: spinning", "3": "motion: moving left"}
 

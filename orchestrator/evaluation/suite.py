@@ -6,19 +6,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import orchestrator
-from orchestrator.errors import InputError
+from orchestrator.engine.flow import Flow
+from orchestrator.engine.result import Result
+from orchestrator.errors import CallError, InputError
+from orchestrator.evaluation.answers import Values
+from orchestrator.evaluation.job import Job, prepare
+from orchestrator.evaluation.metrics import Case, Score
+from orchestrator.evaluation.report import Advanced, Evaluated, Measured, Number, difference, number
+from orchestrator.evaluation.requests import Asked, batches, by_inputs
+from orchestrator.evaluation.spec import NOISES, Evaluation
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
-from orchestrator.models.placement.devices import dtype_for, resolve_device
+from orchestrator.models.placement.devices import resolve_device
 from orchestrator.train.data.report import DAMAGED
-from orchestrator.train.evaluation.job import Job, prepare
-from orchestrator.train.evaluation.metrics import Case, Score
-from orchestrator.train.evaluation.report import Advanced, Evaluated, Measured, Number, difference, number
-from orchestrator.train.evaluation.requests import Asked, batches, by_inputs
-from orchestrator.train.evaluation.runner import Values, run
-from orchestrator.train.evaluation.spec import NOISES, Evaluation
-from orchestrator.train.lent import Lent
 
 ALL = "all"  # the modality of a number over all of them
 Key = tuple[str, str, int]  # modality, way, seed
@@ -42,8 +44,8 @@ def evaluate(
     spec = evaluation if isinstance(evaluation, Evaluation) else Evaluation.load(evaluation)
     begun, place = time.monotonic(), resolve_device(device)
     opened = Bundle.open(bundle if bundle is not None else _bundle(spec))
-    jobs, parts = prepare(spec, opened, limit, place), Lent(opened, place, dtype_for(place))
-    measured = tuple(_Running(spec, job, parts, on_progress).measured() for job in jobs)
+    jobs = prepare(spec, opened, limit, device)
+    measured = tuple(_Running(spec, job, device, on_progress).measured() for job in jobs)
     seconds = time.monotonic() - begun
     return Evaluated(
         spec.evaluation, opened.name, place, spec.seeds, limit, orchestrator.__version__, seconds, measured
@@ -58,8 +60,8 @@ def _bundle(spec: Evaluation) -> str | Path:
 class _Running:
     """One measure while it runs."""
 
-    def __init__(self, spec: Evaluation, job: Job, parts: Lent, on_progress: Callable[[Advanced], None] | None) -> None:
-        self.spec, self.job, self.parts, self.on_progress = spec, job, parts, on_progress
+    def __init__(self, spec: Evaluation, job: Job, device: str, on_progress: Callable[[Advanced], None] | None) -> None:
+        self.spec, self.job, self.device, self.on_progress = spec, job, device, on_progress
         self.noted: dict[Key, list[tuple[Asked, Case]]] = defaultdict(list)
         self.done = 0
 
@@ -76,14 +78,15 @@ class _Running:
 
     def _run(self, seed: int, way: str, requests: Sequence[Asked]) -> None:
         for shape, same in by_inputs(requests).items():
-            plan = self.job.plans[shape, way]
+            flow = self.job.flows[shape, way]
             for batch in batches(same, self.spec.batch):
-                answered = list(self._answers(seed, way, batch))
-                for modality in dict.fromkeys(m for asked, _ in answered for m in self.job.metric.groups(asked)):
-                    rows = [(a, v) for a, v in answered if modality in self.job.metric.groups(a)]
-                    asked, made = [a for a, _ in rows], [v for _, v in rows]
-                    cases = self.job.metric.see(plan, self.parts, asked, made, modality)
-                    self.noted[modality, way, seed] += zip(asked, cases, strict=True)
+                answered = list(self._answers(flow, seed, batch))
+                for modality in dict.fromkeys(m for asked, *_ in answered for m in self.job.metric.groups(asked)):
+                    rows = [row for row in answered if modality in self.job.metric.groups(row[0])]
+                    asked, made, failed = zip(*rows, strict=True)
+                    cases = self.job.metric.see(flow, asked, made, modality)
+                    told = [case | ({"failed": said} if said else {}) for case, said in zip(cases, failed, strict=True)]
+                    self.noted[modality, way, seed] += zip(asked, told, strict=True)
                 self._tell(len(batch))
 
     def _guess(self, seed: int, requests: Sequence[Asked]) -> None:
@@ -94,27 +97,27 @@ class _Running:
                 for modality in metric.groups(asked):
                     self.noted[modality, way, seed].append((asked, metric.baseline(way, asked)))
 
-    def _answers(self, seed: int, way: str, batch: Sequence[Asked]) -> Iterator[tuple[Asked, Values]]:
-        """The values of a flow for each request; one that cannot be run is reported, and left out."""
-        plan = self.job.plans[batch[0].inputs, way]
-        takes = {name: put.modality for name, put in plan.spec.inputs.items()}
-        ready = []
+    def _answers(self, flow: Flow, seed: int, batch: Sequence[Asked]) -> Iterator[tuple[Asked, Values, str]]:
+        """What a flow makes of each request, and why not all of it. One that cannot be run is reported, and left out;
+        one whose LLM asked for what cannot be done has made nothing."""
+        takes = {name: put.modality for name, put in flow.spec.inputs.items()}
+        ready: list[tuple[Asked, dict[str, Any]]] = []
         for asked in batch:
             try:
                 ready.append((asked, asked.values(takes)))
             except InputError as error:
                 self.job.report.broken(asked.sample, error)
         seeds = [NOISES * seed + asked.number % self.spec.noises for asked, _ in ready]
-        try:
-            made = run(plan, self.parts, [values for _, values in ready], seeds) if ready else []
-        except InputError as error:
-            if len(batch) > 1:  # one of them is to blame
-                for asked in batch:
-                    yield from self._answers(seed, way, [asked])
+        made = flow.attempt([values for _, values in ready], seeds=seeds, size=self.spec.batch, device=self.device)
+        for (asked, _), result in zip(ready, made, strict=True):
+            if isinstance(result, Result):
+                yield asked, result.values, ""
+            elif isinstance(result, InputError):
+                self.job.report.add(asked.where, str(result), DAMAGED)
+            elif isinstance(result.__cause__, CallError):
+                yield asked, {}, str(result)
             else:
-                self.job.report.add(batch[0].where, str(error), DAMAGED)
-            return
-        yield from zip((asked for asked, _ in ready), made, strict=True)
+                raise result
 
     def _tell(self, requests: int) -> None:
         self.done += requests

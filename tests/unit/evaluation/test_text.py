@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.train.evaluation.text import bleu, cider, exact, names, plain
+from orchestrator.evaluation.text import bleu, cider, exact, names, plain
 
 REFERENCES = [
     ["a dog runs on the grass"],

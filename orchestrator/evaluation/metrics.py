@@ -6,17 +6,20 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchestrator.errors import nearest
+from orchestrator.evaluation import answers, flows, keywords, text
+from orchestrator.evaluation.answers import Values
+from orchestrator.evaluation.judge import Judge
+from orchestrator.evaluation.requests import TEXT, Asked
 from orchestrator.flow.plan import Plan
 from orchestrator.flow.spec import FlowSpec
-from orchestrator.nodes.ports import Reply, Signals
-from orchestrator.train.evaluation import flows, keywords, text
-from orchestrator.train.evaluation.judge import Judge
-from orchestrator.train.evaluation.requests import TEXT, Asked
-from orchestrator.train.evaluation.runner import Values
-from orchestrator.train.lent import Lent
+
+if TYPE_CHECKING:
+    from orchestrator.engine.flow import Flow
+    from orchestrator.models.bundle import Bundle
+    from orchestrator.nodes.ports import Reply
 
 Case = dict[str, Any]  # what is noted of one reply; plain values
 Noted = Sequence[tuple[Asked, Case]]
@@ -41,8 +44,8 @@ class Metric(ABC):
     total: ClassVar[bool] = False  # whether there is a number over all modalities
 
     @abstractmethod
-    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], signals: Sequence[str]) -> FlowSpec:
-        """The flow for requests with these inputs, where the evaluation names none; `signals` are the bundle's."""
+    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], bundle: Bundle) -> FlowSpec:
+        """The flow for requests with these inputs, where the evaluation names none. Raises UserError if none does."""
 
     def way(self, spec: FlowSpec, way: str) -> FlowSpec:
         """A variant of a flow."""
@@ -61,7 +64,7 @@ class Metric(ABC):
         """The modalities under which a request counts; none: there is nothing to measure in it."""
 
     @abstractmethod
-    def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
+    def see(self, flow: Flow, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
         """What there is to note of a batch."""
 
     def baseline(self, way: str, asked: Asked) -> Case:
@@ -78,7 +81,7 @@ class Captions(Metric):
 
     merges = True
 
-    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], signals: Sequence[str]) -> FlowSpec:
+    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], bundle: Bundle) -> FlowSpec:
         return flows.one_turn(inputs)
 
     def lacks(self, plan: Plan, requests: Sequence[Asked]) -> str | None:
@@ -87,8 +90,8 @@ class Captions(Metric):
     def groups(self, asked: Asked) -> Sequence[str]:
         return (asked.seen,) if asked.references or asked.labels else ()
 
-    def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
-        source = flows.output(plan, TEXT)
+    def see(self, flow: Flow, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
+        source = str(flows.output(flow.plan, TEXT))
         return [
             _said(request, values[source].text if source in values else "")
             for request, values in zip(asked, made, strict=True)
@@ -116,7 +119,7 @@ class Media(Metric):
     def __init__(self, judges: Sequence[Judge], bridges: Sequence[str]) -> None:
         self.judges, self.ways = judges, tuple(bridges)
 
-    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], signals: Sequence[str]) -> FlowSpec:
+    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], bundle: Bundle) -> FlowSpec:
         return flows.one_turn(inputs, made=sorted({modality for asked in requests for modality in asked.expected}))
 
     def way(self, spec: FlowSpec, way: str) -> FlowSpec:
@@ -137,14 +140,14 @@ class Media(Metric):
     def groups(self, asked: Asked) -> Sequence[str]:
         return tuple(dict.fromkeys(asked.expected))
 
-    def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
-        source = str(flows.output(plan, group))
+    def see(self, flow: Flow, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
+        source = str(flows.output(flow.plan, group))
         media = {i: _first(values[source]) for i, values in enumerate(made) if source in values}
         seen: list[dict[str, str]] = [{} for _ in made]
         for judge in self._judging(group) if media else ():
             for i, found in zip(media, judge(list(media.values())), strict=True):
                 seen[i] |= found
-        counts = [_counts(plan, values)[group] for values in made]
+        counts = [answers.called(flow.plan, values).count(group) for values in made]
         known = self._words(group)
         return [
             {"seen": found, "signals": count, "shows": _right(request, found, known)}
@@ -192,11 +195,12 @@ class _Replies(Metric):
 
     total = True
 
-    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], signals: Sequence[str]) -> FlowSpec:
-        return flows.one_turn(inputs, allowed=signals)
+    def flow(self, inputs: tuple[str, ...], requests: Sequence[Asked], bundle: Bundle) -> FlowSpec:
+        return flows.one_turn(inputs, allowed=list(bundle.spec.signals))
 
     def lacks(self, plan: Plan, requests: Sequence[Asked]) -> str | None:
-        return None if flows.sources(plan, "Signals") else "no decode node, so no signals"
+        follows = flows.sources(plan, "Signals") or answers.acting(plan)
+        return None if follows else "no decode, route or agent node, so no signals"
 
     def groups(self, asked: Asked) -> Sequence[str]:
         return (asked.route,)
@@ -205,11 +209,15 @@ class _Replies(Metric):
 class SignalCounts(_Replies):
     """Whether signals are well-formed and complete."""
 
-    def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
+    def __init__(self, device: str = "auto") -> None:
+        self.device = device
+
+    def see(self, flow: Flow, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
+        found = [Counter(answers.called(flow.plan, values)) for values in made]
+        broken = self._broken(flow, [answers.replies(flow.plan, values) for values in made])
         return [
-            {"signals": dict(found), "broken": _broken(plan, parts, values), "asked": dict(Counter(request.expected))}
-            for request, values in zip(asked, made, strict=True)
-            for found in [_counts(plan, values)]
+            {"signals": dict(count), "broken": loose, "asked": dict(Counter(request.expected))}
+            for request, count, loose in zip(asked, found, broken, strict=True)
         ]
 
     def scores(self, noted: Noted) -> dict[str, Score]:
@@ -219,14 +227,22 @@ class SignalCounts(_Replies):
             "the signals asked for": share(not case["broken"] and case["signals"] == case["asked"] for case in cases),
         }
 
+    def _broken(self, flow: Flow, replies: Sequence[Sequence[Reply]]) -> list[int]:
+        """How many signal tokens of each run's replies belong to no whole signal; none if the LLM gives text only."""
+        if all(reply.ids is None for some in replies for reply in some):
+            return [0] * len(replies)
+        with flow.lend("llm", self.device) as llm:
+            where = llm.signals.where
+        return [sum(_loose(reply, where) for reply in some) for some in replies]
+
 
 class Routes(_Replies):
     """Whether the modalities asked for are there, and only they, beside what a router by keywords would make."""
 
     baselines = (KEYWORDS,)
 
-    def see(self, plan: Plan, parts: Lent, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
-        return [{"route": "+".join(sorted(_counts(plan, values))) or TEXT} for values in made]
+    def see(self, flow: Flow, asked: Sequence[Asked], made: Sequence[Values], group: str) -> list[Case]:
+        return [{"route": "+".join(sorted(set(answers.made(flow.plan, values)))) or TEXT} for values in made]
 
     def baseline(self, way: str, asked: Asked) -> Case:
         return {"route": keywords.route(asked.text)}
@@ -247,21 +263,9 @@ def by_group(noted: Noted, key: str) -> dict[str, Score]:
     return {group: share(case[key][group] for _, case in noted if group in case[key]) for group in groups}
 
 
-def _counts(plan: Plan, values: Values) -> Counter[str]:
-    """How many signals of each modality a reply has."""
-    signals: list[Signals] = [values[source] for source in flows.sources(plan, "Signals") if source in values]
-    return Counter([s.modality for s in signals for _ in s.items])
-
-
-def _broken(plan: Plan, parts: Lent, values: Values) -> int:
-    """How many signal tokens of the replies belong to no whole signal."""
-    replies: list[Reply] = [values[source] for source in flows.sources(plan, "Reply") if source in values]
-    where = parts.load("llm").signals.where
-    loose = 0
-    for reply in replies:
-        ids = [] if reply.ids is None else reply.ids.tolist()
-        loose += sum(token in where for token in ids) - sum(span.stop - span.start for span in reply.spans)
-    return loose
+def _loose(reply: Reply, where: Mapping[int, Any]) -> int:
+    ids = [] if reply.ids is None else reply.ids.tolist()
+    return sum(token in where for token in ids) - sum(span.stop - span.start for span in reply.spans)
 
 
 def _first(made: Any) -> Any:
