@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors.torch import load_file, save_file
@@ -20,7 +22,7 @@ from orchestrator.models.weights import write_sums
 from recipes.pocket import tokens
 
 LOOKS = {"steps": 12, "guidance": 2.5, "width": 64, "height": 64}
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": "pocket",
     "doc": "A tiny trained MM-LLM: text, drawings, sounds and short films, in and out. About a hundred concepts.",
     "licence": "Apache-2.0; see README.md for the drawings and sounds that it was trained on",
@@ -50,22 +52,30 @@ CARD, NUMBERS = (Path(__file__).with_name(name) for name in ("CARD.md", "NUMBERS
 
 
 def write_spec(out: Path) -> Bundle:
-    """Write `bundle.yaml`; the parts may follow."""
+    """Write `bundle.yaml`; the parts may follow, but projectors that are still to be trained are not in it."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / BUNDLE_FILE).write_text(yaml.safe_dump(SPEC, sort_keys=False, width=120))
+    spec = dict(SPEC)
+    for group in ("input_projectors", "output_projectors"):
+        spec[group] = {name: part for name, part in SPEC[group].items() if (out / part["path"]).is_dir()}
+    (out / BUNDLE_FILE).write_text(yaml.safe_dump(spec, sort_keys=False, width=120))
     return Bundle.open(out)
+
+
+def place(part: str) -> str:
+    """Where a part stands within the bundle: `input_projectors.image` -> its folder."""
+    group, _, modality = part.partition(".")
+    return str(SPEC[group][modality]["path"])
 
 
 def assemble(out: Path, into: Path) -> None:
     """Copy the parts of `out` into a finished bundle, those of MM-IT first: weights in half precision, card, hashes.
     What stands in `into` is replaced only if all parts are there."""
-    bundle = write_spec(out)
-    folders = dict.fromkeys(bundle.part(part).path for part in bundle.names())
+    folders = dict.fromkeys(_folders())
     if missing := [folder for folder in folders if not list((out / folder).rglob("*.safetensors"))]:
         raise SystemExit(f"{into} stays as it is: {out} lacks {', '.join(missing)}; run the stages that make them")
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    shutil.copy(out / BUNDLE_FILE, into)
+    shutil.copy(write_spec(out).root / BUNDLE_FILE, into)
     for folder in folders:
         tuned = out / TUNED / folder
         shutil.copytree(tuned if tuned.exists() else out / folder, into / folder)
@@ -76,6 +86,13 @@ def assemble(out: Path, into: Path) -> None:
     write_sums(into, SUMS_FILE)
     size = sum(f.stat().st_size for f in into.rglob("*") if f.is_file())
     print(f"{into}: {size / 1e6:.1f} MB; problems: {verify(Bundle.open(into)) or 'none'}")
+
+
+def _folders() -> Iterator[str]:
+    """The folders of all parts of the specification."""
+    groups = (group for group in SPEC.values() if isinstance(group, dict))
+    parts = (part for group in groups for part in (group, *group.values()) if isinstance(part, dict))
+    yield from (part["path"] for part in parts if "path" in part)
 
 
 def card(bundle: Bundle) -> str:

@@ -12,7 +12,7 @@ from orchestrator.models.bundle import Bundle
 from orchestrator.train.recipe import Recipe
 from orchestrator.train.trainer import train
 from recipes.pocket import options
-from recipes.pocket.bundle import write_spec
+from recipes.pocket.bundle import place, write_spec
 
 RECIPES = {"mm_pt_input": "mm_pt_input", "mm_pt_output": "mm_pt_output"}  # recipe -> its data
 
@@ -25,22 +25,21 @@ def trained(name: str, data: str, bundle: Path, out: Path) -> Bundle:
     return Bundle.open(str(made.bundle))
 
 
-def run(name: str, data: str, bundle: Bundle) -> None:
+def run(name: str, data: str, out: Path) -> None:
     """Train the projectors of a recipe and take them over; nothing if all are there."""
     file = Path(__file__).parents[1] / f"{name}.yaml"
-    places = {part: bundle.root / bundle.part(part).path for part in Recipe.load(file).tunings()}
-    if all(place.exists() for place in places.values()):
+    places = {part: out / place(part) for part in Recipe.load(file).tunings()}
+    if all(folder.exists() for folder in places.values()):
         return
-    made = trained(name, data, bundle.root, bundle.root)
-    for part, place in places.items():
-        shutil.copytree(made.path(part), place, dirs_exist_ok=True)
+    made = trained(name, data, write_spec(out).root, out)
+    for part, folder in places.items():
+        shutil.copytree(made.path(part), folder, dirs_exist_ok=True)
 
 
 def main() -> None:
     args = options.parse(__doc__)
-    bundle = write_spec(args.out.resolve())
     for name, data in RECIPES.items():
-        run(name, data, bundle)
+        run(name, data, args.out.resolve())
 
 
 if __name__ == "__main__":
