@@ -32,7 +32,8 @@ def make_sets(cache: Path, into: Path, seeds: Sequence[int]) -> None:
     """Write all manifests of `eval.yaml` into a folder, with their media."""
     styles = TestStyles(cache, random.Random(2000))
     _write(into, "image-plain", _plain(styles, _folder(into, "image-plain")))
-    _write(into, "instructions", eval_requests.samples(eval_requests.read(), styles, _folder(into, "instructions")))
+    for name, file in {"instructions": eval_requests.FILE, "two-steps": eval_requests.STEPS}.items():
+        _write(into, name, eval_requests.samples(eval_requests.read(file), styles, _folder(into, name)))
     for seed in seeds:
         rng = random.Random(1000 + seed)
         styles = TestStyles(cache, rng)

@@ -52,12 +52,14 @@ MADE = [
     *_made("text to sound", 85, ("pitch", "loudness", "rhythm")),
     *_made("text to film", 85, ("ground", "place", "motion")),
 ]
-ASKED, SIGNALS, ALL = "instructions", "signals of instructions", "all"
+ASKED, SIGNALS, STEPS, ALL = "instructions", "signals of instructions", "two steps", "all"
 FOLLOWED = [
     Row("the media asked for, and only they", ASKED, "right route", 99, modality=ALL),
     Row("the same, by a router that looks for words", ASKED, "right route", None, ("keywords",), ALL),
     Row("replies whose signals are all well-formed", SIGNALS, "well-formed signals", 100, modality=ALL),
     Row("as many of each as were asked for", SIGNALS, "the signals asked for", modality=ALL),
+    Row("in two steps: the media asked for, in order", STEPS, "the media asked for, in order", modality=ALL),
+    Row("in two steps: the last answer names the concept", STEPS, "names the concept", modality=ALL),
 ]
 
 
