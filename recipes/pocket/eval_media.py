@@ -64,7 +64,7 @@ class TestStyles:
         write_film(scenes.clip(self.drawn[world.CONCEPTS[scene.concept]][None], scene, self.rng), file)
 
     def _audio(self, sound: world.Sound, file: Path) -> None:
-        wave = sounds.play(sound, self.font, self.cache, self.rng, sounds.TEST_OFFSETS, own=True)
+        wave = sounds.play(sound, self.font, self.cache, self.rng, sounds.TEST_OFFSETS)
         coarse = np.round(wave * 2**15) / 2**15  # as 16 bits have it: half the file
         Media.load(Audio(coarse.astype(np.float32), sounds.RATE), "audio").save(file)
 

@@ -60,7 +60,7 @@ def teach(
 
     loop.train(model, batch, loss, steps=steps, lr=lr, path=path, warmup=300, weight_decay=0.05)
     for font in (*sounds.TRAIN_FONTS, sounds.TEST_FONT):
-        waves, truth = sound_pool.test_set(cache, font, rounds=12)
+        waves, truth = sound_pool.test_set(cache, font, rounds=12, tuned=False)
         print(f"{path.stem}, {font}: {told(model, features(waves), truth)}", flush=True)
 
 

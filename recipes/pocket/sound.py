@@ -37,7 +37,7 @@ from recipes.pocket import (
 
 WIDTH = words.WIDTH
 LENGTH, PAD = 24, 1  # tokens of a prompt, and the id that fills it up
-POOL, WORD_STEPS, STEPS, BATCH = 12_000, 800, 2400, 64
+POOL, WORD_STEPS, STEPS, BATCH = 12_000, 800, 1700, 64
 OPENINGS = ("the sound of ", "a recording of ", "a sound of ", "sound: ", "audio of ")
 SYNONYMS = (
     ("low ", "deep "), ("low ", "low pitched "), ("high ", "high pitched "), ("soft ", "quiet "), ("loud ", "noisy "),
@@ -154,7 +154,10 @@ def latents(cache: Path, out: Path) -> tuple[list[world.Sound], Tensor]:
     if not path.exists():
         vae, parts = sound_autoencoder.load(out), []
         for start in range(0, POOL, 128):
-            waves = [sounds.play(s, sounds.OWN_FONT, cache, rng, own=True) for s in todo[start : start + 128]]
+            waves = [
+                sounds.play(s, sounds.OWN_FONT, cache, rng, sounds.OFFSETS, tuned=True)
+                for s in todo[start : start + 128]
+            ]
             parts.append(sound_autoencoder.encode(vae, mel.log_mel(torch.from_numpy(np.stack(waves)))).half())
         torch.save(torch.cat(parts), path)
     return todo, torch.load(path, weights_only=True).float()

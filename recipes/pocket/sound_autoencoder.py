@@ -105,7 +105,7 @@ def main() -> None:
 @torch.no_grad()
 def measure(vae: AutoencoderDC, out: Path, cache: Path) -> None:
     """Error in decibels, and what the judge hears through Griffin-Lim, at unseen pitches of the generator's font."""
-    waves, right = sound_pool.test_set(cache, sounds.OWN_FONT, rounds=4)
+    waves, right = sound_pool.test_set(cache, sounds.OWN_FONT, rounds=4, tuned=True)
     mels = mel.log_mel(waves)
     made = decode(vae, encode(vae, mels))
     print(f"sound autoencoder: {(made - mels).abs().mean().item() * mel.DECIBELS:.2f} dB of mean error", flush=True)

@@ -16,7 +16,7 @@ from transformers import WhisperConfig, WhisperForAudioClassification
 
 from recipes.pocket import hearing, options, sound_pool
 
-STEPS, LR, POOL = 3000, 1.5e-3, 10_000
+STEPS, LR, POOL = 2200, 1.5e-3, 10_000
 OWN = 0.4  # the share of sounds in the generator's style, which is what it is to judge
 
 

@@ -66,10 +66,11 @@ def pool(
 def perform(sound: world.Sound, font: str, cache: Path, rng: random.Random, *, own: bool = False) -> np.ndarray:
     """A sound of a font, at pitches of the trainings, float32 [samples].
 
-    By the font's `own` program as it is, or as other makers have it: changed, at times mixed with another font's note.
+    By the font's `own` program and tuned, as the generator has it, or as other makers have it: changed, at times mixed
+    with another font's note.
     """
     at = (rng.choice(sounds.OFFSETS),)
-    note = sounds.notes(font, cache).draw(sound, rng, at, own)
+    note = sounds.notes(font, cache).draw(sound, rng, at, own, tuned=own)
     if own:
         return sounds.compose(note, sound, rng)
     toneless = sound.concept in world.TONELESS
@@ -80,12 +81,13 @@ def perform(sound: world.Sound, font: str, cache: Path, rng: random.Random, *, o
     return sounds.compose(made, sound, rng)
 
 
-def test_set(cache: Path, font: str, rounds: int) -> tuple[Tensor, Tensor]:
-    """Waves [n, samples] of `rounds` random sounds a concept, of a font, at pitches that no training has; labels."""
+def test_set(cache: Path, font: str, rounds: int, tuned: bool) -> tuple[Tensor, Tensor]:
+    """Waves [n, samples] of `rounds` random sounds a concept, of a font, at pitches that no training has, unless they
+    are `tuned` as the generator's; labels."""
     rng = random.Random(2**31)
     known = [concept for concept in world.SOUNDS if sounds.programs(font, concept)]
     todo = [world.sample_sound(rng, concept) for concept in known * rounds]
-    waves = np.stack([sounds.play(s, font, cache, rng, sounds.TEST_OFFSETS, own=True) for s in todo])
+    waves = np.stack([sounds.play(s, font, cache, rng, sounds.TEST_OFFSETS, tuned) for s in todo])
     return torch.from_numpy(waves), labels(todo)
 
 

@@ -27,6 +27,7 @@ from recipes.pocket.sources import fetch
 from recipes.pocket.world import LOUDNESSES, PITCHES, SOUNDS, TONELESS, Sound
 
 RATE, SAMPLES = 16_000, 32_768
+FRAME_RATE = RATE / 256  # of the generator's spectrograms
 FONTS = {
     "fluid": "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "musescore": "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
@@ -140,7 +141,9 @@ class Notes:
     font: str
     found: dict[tuple[str, int, int, str], np.ndarray]
 
-    def draw(self, sound: Sound, rng: random.Random, offsets: Sequence[int], own: bool) -> np.ndarray:
+    def draw(
+        self, sound: Sound, rng: random.Random, offsets: Sequence[int], own: bool, tuned: bool = False
+    ) -> np.ndarray:
         """A random note that fits the sound, of another offset if there is none; `own`: of the generator's program."""
         known = programs(self.font, sound.concept)[: 1 if own else None]
         for tried in (offsets, OFFSETS):
@@ -148,7 +151,20 @@ class Notes:
             keys = [(sound.concept, program, note, sound.loudness) for program, note in fitting]
             if there := [key for key in keys if key in self.found]:
                 break
-        return self.found[rng.choice(there)]
+        key = rng.choice(there)
+        return tune(self.found[key], key[2]) if tuned and sound.concept not in TONELESS else self.found[key]
+
+
+def tune(note: np.ndarray, midi_note: int) -> np.ndarray:
+    """A note moved to the nearest multiple of the frame rate of its spectrogram.
+
+    A vocoder makes the same of each frame of a steady note, so that what it makes repeats with every frame: of other
+    pitches it can only make a buzz. The instruments of the generator are tuned to what it can say.
+    """
+    pitch = 440 * 2 ** ((midi_note - 69) / 12)
+    speed = max(1, round(pitch / FRAME_RATE)) * FRAME_RATE / pitch
+    time = np.arange(SAMPLES)
+    return np.interp(time * speed, time, note, right=0)
 
 
 @once
@@ -227,10 +243,10 @@ def _duller(wave: np.ndarray, rng: random.Random) -> np.ndarray:
 
 
 def play(
-    sound: Sound, font: str, cache: Path, rng: random.Random, offsets: Sequence[int] = OFFSETS, own: bool = False
+    sound: Sound, font: str, cache: Path, rng: random.Random, offsets: Sequence[int], tuned: bool = False
 ) -> np.ndarray:
-    """A sound of a font, float32 [SAMPLES]."""
-    return compose(notes(font, cache).draw(sound, rng, offsets, own), sound, rng)
+    """A sound of a font by its first program, float32 [SAMPLES]; `tuned`: as the generator has it."""
+    return compose(notes(font, cache).draw(sound, rng, offsets, own=True, tuned=tuned), sound, rng)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
 PLACE = "generators/audio/vocoder"
-POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 4200, 800
+POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 6500, 800
 RESOLUTIONS = ((256, 64, 32), (512, 128, 64), (1024, 256, 80), (2048, 512, 128))  # window, hop, bands
 PERIODS = (2, 3, 5)
 HEARD = -4.6  # log-mel below it, 60 to 80 dB under a loud note, is silence: else most of the loss is about that
@@ -133,7 +133,7 @@ def load(out: Path) -> SpeechT5HifiGan:
 @torch.no_grad()
 def measure(vocoder: SpeechT5HifiGan, out: Path, cache: Path) -> None:
     """What the judge hears in real sounds, in the vocoder's, and in Griffin-Lim's, at unseen pitches."""
-    waves, right = sound_pool.test_set(cache, sounds.OWN_FONT, rounds=4)
+    waves, right = sound_pool.test_set(cache, sounds.OWN_FONT, rounds=4, tuned=True)
     mels = mel.log_mel(waves)
     made = torch.cat([vocoder(part) for part in mels.split(16)])
     for name, again in {"real": waves, "vocoder": made, "Griffin-Lim": mel.griffin_lim(mels)}.items():
