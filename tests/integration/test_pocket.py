@@ -1,7 +1,4 @@
-"""The bundle that ships: what the demo does, and a small fixed sample of the numbers on its card.
-
-The pictures are Twemoji, a style that no part of the bundle was trained on.
-"""
+"""The bundle that ships: what the demo does, and every flow that ships."""
 
 from __future__ import annotations
 
@@ -13,34 +10,37 @@ import pytest
 
 from orchestrator.cli.main import main
 from orchestrator.engine.flow import Flow
-from orchestrator.evaluation import Evaluation, evaluate
+from orchestrator.evaluation import Evaluation
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.bundle.verify import verify
 from orchestrator.nodes.media import Media
-from orchestrator.train.data import manifest
-from recipes.pocket import world
 from recipes.pocket.bundle import assemble
-from recipes.pocket.eval_media import wanted
 from recipes.pocket.evaluate import FILE
 
-JUDGE = FILE.parent / "judge_weights"
-
 ROOT = Path(__file__).parents[2]
-FLOWS = [ROOT / "flows" / f"{n}.yaml" for n in ("ask", "film_this", "image_to_text", "image_to_video", "text_to_video")]
-PICTURES = sorted((ROOT / "tests" / "media").glob("*.png"))
-DOG = ROOT / "flows" / "media" / "dog.png"
-INPUTS = {"image": str(DOG), "text": "a guitar on a blue ground", "prompt": "Film it spinning."}
+FLOWS = sorted((ROOT / "flows").glob("*.yaml"))
+SHOWN = ROOT / "flows" / "media"
+DOG = SHOWN / "dog.png"
+INPUTS = {
+    "image": str(DOG), "audio": str(SHOWN / "note.wav"), "video": str(SHOWN / "apple.mp4"),
+    "text": "a guitar on a blue ground", "prompt": "Film it spinning.",
+}  # fmt: skip
+CHOOSE = {"choose", "choose_about", "two_steps", "two_steps_about"}  # the LLM chooses what is made
 
 
 def quick(flow: Flow) -> Flow:
     """The same flow with two denoising steps."""
-    return flow.with_fields({f"{n.name}.steps": 2 for n in flow.plan.nodes if n.stage.name == "generate"})
+    makes = {"generate": ("steps", 2), "agent": ("make", {name: {"steps": 2} for name in ("image", "audio", "video")})}
+    changes = {
+        f"{n.name}.{makes[n.stage.name][0]}": makes[n.stage.name][1] for n in flow.plan.nodes if n.stage.name in makes
+    }
+    return flow.with_fields(changes)
 
 
 def test_bundle_is_sound() -> None:
     bundle = Bundle.open("pocket")
     assert verify(bundle) == []
-    assert sum(file.stat().st_size for file in bundle.root.rglob("*") if file.is_file()) < 25e6
+    assert sum(file.stat().st_size for file in bundle.root.rglob("*") if file.is_file()) < 60e6
 
 
 def test_a_bundle_is_not_replaced_by_half_of_one(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_bundle_is_not_replaced_by_half_of_one(tmp_path: Path) -> None:
 def test_flows_run(path: Path) -> None:
     flow = quick(Flow.load(path))
     result = flow.run({name: INPUTS[name] for name in flow.spec.inputs})
-    assert set(result.outputs) == set(flow.spec.outputs)
-    assert {node.status for node in result.nodes} <= {"ran", "cached"}
+    assert set(result.outputs) == set(flow.spec.outputs) or path.stem in CHOOSE
+    assert result.status == "done"
 
 
 def test_a_folder_of_that_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,24 +87,6 @@ def test_what_is_not_asked_is_not_filmed() -> None:
     result = flow.run(image=DOG, prompt="What is this?")
     assert "video" not in result.outputs
     assert {node.name: node.status for node in result.nodes}["film"] == "skipped"
-
-
-def test_captions_of_an_unseen_style() -> None:
-    flow = Flow.arrow("image -> text")
-    said = {path.stem: flow.run(image=path)["text"].text for path in PICTURES}
-    wrong = {concept: text for concept, text in said.items() if concept not in text}
-    assert len(wrong) <= 1, wrong
-
-
-def test_films_show_what_was_asked(tmp_path: Path) -> None:
-    chosen = [world.Scene(concept) for concept in ("guitar", "dog", "apple", "umbrella", "owl", "pizza")]
-    manifest.write(tmp_path / "films.jsonl", (wanted("video", scene) for scene in chosen))
-    data = [{"reader": "manifest", "path": str(tmp_path / "films.jsonl")}]
-    films = {"metric": "media", "judge": str(JUDGE), "data": data}
-    found = evaluate(Evaluation.model_validate({"evaluation": "quick", "seeds": [0], "measures": {"films": films}}))
-    shown = {number.way: number.mean for number in found["films"]["shows the concept"]}
-    assert min(shown["caption"], shown["signal"]) >= 5 / 6
-    assert [number.mean for number in found["films"]["one signal"]] == [1.0, 1.0]
 
 
 def test_the_evaluation_is_sound() -> None:
