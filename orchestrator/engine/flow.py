@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from orchestrator.flow import arrows, yaml_io, yaml_read
 from orchestrator.flow.branches import every
 from orchestrator.flow.builder import FlowBuilder
 from orchestrator.flow.fit import check_fit, fitted, part_needs
+from orchestrator.flow.hearing import heard
 from orchestrator.flow.spec import FlowSpec, NodeSpec
 from orchestrator.flow.wiring import wire
 from orchestrator.models.bundle import BUNDLE_FILE, Bundle
@@ -80,6 +82,14 @@ class Flow:
     def with_fields(self, changes: Mapping[str, Any]) -> Flow:
         """The same flow with other config: `{"film.steps": 4}`; text values are read as YAML."""
         return Flow(_changed(self.spec, changes), self.bundle.root)
+
+    def hearing(self) -> Flow:
+        """The same flow, whose LLM is told of a dialogue before the request. Raises UserError if it can't be told which
+        LLM that is."""
+        made = copy(self)
+        made.plan = heard(self.plan)
+        made.__dict__.pop("_graph", None)
+        return made
 
     @cached_property
     def _graph(self) -> Any:
@@ -205,12 +215,24 @@ class Flow:
         run: str | None = None,
     ) -> tuple[Session, dict[str, Media]]:
         """A run that is ready to go, and its inputs."""
-        media, memory = load_inputs(self.plan, inputs), self.memory_plan(**places)
-        run = run or new_id()
+        media = load_inputs(self.plan, inputs)
+        return self.session(seed, out, cache, places, listener, run), media
+
+    def session(
+        self,
+        seed: int,
+        out: str | Path | None,
+        cache: bool,
+        places: Mapping[str, Any],
+        listener: Callable[[Event], None] | None = None,
+        run: str | None = None,
+    ) -> Session:
+        """A run that is ready to go, whatever its inputs are. Raises PlacementError or OutputError."""
+        memory, run = self.memory_plan(**places), run or new_id()
         folder = RunFolder(Path(out), run) if out is not None else None
         session = Session(run, self.plan, self.bundle, STORE, POOL, seed, memory, cache, folder, listener)
         session.places = places
-        return session, media
+        return session
 
     def _bundle_place(self) -> str | Path:
         """The bundle that the flow names: one that ships, or a folder, seen from the flow's file."""

@@ -128,15 +128,18 @@ class Loop(Dispatch):
     # --- what it is told
 
     def _asked(self, handles: Handles, session: Session) -> str:
-        """The history before the first turn: who the LLM is, and what is asked."""
+        """The history before the first turn: who the LLM is, the dialogue before, and what is asked."""
         links: Any = self.node.links
         sources = [link.source for link in links.get("media", ()) if link.source in handles]
         media = tuple(session.store.value(handles[source]) for source in sources)
         prompt: Link = links["prompt"]
         text = prompt.literal or session.store.value(handles[str(prompt.source)]).text
+        past = [link.source for link in (links.get("history"),) if link and link.source in handles]
+        before = [turn for source in past for turn in session.store.value(handles[source]).turns]
         who = role(self.node.stage.config.role)
-        turns = (*((Turn("system", who),) if who else ()), Turn("user", text, seen=media))
-        return keep(session, "history", History(turns), who, text, *(handles[source] for source in sources))
+        head = (Turn("system", who),) if who and not before else ()
+        turns = (*head, *before, Turn("user", text, seen=media))
+        return keep(session, "history", History(turns), who, text, *(handles[source] for source in (*past, *sources)))
 
     def _branch(self, follow: Follows) -> Callable[[Task, Runtime[Session]], dict[str, Any]]:
         """A branch whose failure is told to the LLM, and whose media it sees."""

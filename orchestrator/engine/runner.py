@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
@@ -32,10 +32,11 @@ def run_session(graph: Any, session: Session, inputs: Mapping[str, Media]) -> Re
     """Run a compiled graph. On an error or Ctrl-C the folder is finished first; the error carries `.result`."""
     try:
         _begin(session, inputs)
-        state = {"handles": {f"inputs.{name}": _keep(session, media) for name, media in inputs.items()}}
+        given = {f"inputs.{name}": _keep(session, media) for name, media in inputs.items()}
+        state = {"handles": {**session.before, **given}}
         for name, media in inputs.items():
             session.deliver(f"inputs.{name}", media)
-        _in_thread(graph, state, session)
+        session.handles = _in_thread(graph, state, session)["handles"]
     except BaseException as error:
         stopped = isinstance(error, (Cancelled, KeyboardInterrupt))
         result = _end(session, "interrupted" if stopped else "failed", str(error))
@@ -66,13 +67,13 @@ def _keep(session: Session, media: Media) -> str:
     return f"{media.key}#media"
 
 
-def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> None:
-    """Run the graph. Ctrl-C reaches the main thread only: there the graph runs beside it, so that Ctrl-C is heard at
-    once and running nodes can be told to stop."""
-    call = partial(graph.invoke, state, context=session, config={"recursion_limit": STEPS})
+def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> dict[str, Any]:
+    """Run the graph; returns its last state. Ctrl-C reaches the main thread only: there the graph runs beside it, so
+    that Ctrl-C is heard at once and running nodes can be told to stop."""
+    config = {"recursion_limit": STEPS}
+    call: Callable[[], dict[str, Any]] = partial(graph.invoke, state, context=session, config=config)
     if threading.current_thread() is not threading.main_thread():
-        call()
-        return
+        return call()
     running = BESIDE.submit(call)
     try:
         while not wait([running], 0.1).done:
@@ -81,7 +82,7 @@ def _in_thread(graph: Any, state: dict[str, Any], session: Session) -> None:
         session.stop()
         wait([running])
         raise
-    running.result()
+    return running.result()
 
 
 def _end(session: Session, status: Any, error: str = "") -> Result:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.events import Event, NodeFinished, NodeProgress, OutputReady
 from orchestrator.engine.folder import RunFolder
@@ -19,6 +19,9 @@ from orchestrator.models.bundle import Bundle
 from orchestrator.models.placement.memory import MemoryPlan, Spot
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.stage import Callee, Progress
+
+if TYPE_CHECKING:
+    from orchestrator.models.llm.past import Past
 
 
 @dataclass
@@ -37,6 +40,9 @@ class Session:
     listener: Callable[[Event], None] | None = None
     previews: bool = True
     places: Mapping[str, Any] = field(default_factory=dict)  # device, placement, memory: what flows within get, too
+    before: Mapping[str, str] = field(default_factory=dict)  # handles that it begins with, beside those of its inputs
+    past: Past | None = None  # what the LLM has read of the dialogue that the run goes on with
+    handles: Mapping[str, str] = field(default_factory=dict)  # all of them, once it is done
     finished: dict[str, NodeFinished] = field(default_factory=dict)
     outputs: dict[str, tuple[Media, ...]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
@@ -109,6 +115,10 @@ class NodeContext:
     @property
     def device(self) -> str:
         return self.spot.device
+
+    @property
+    def past(self) -> Past | None:
+        return self.session.past
 
     @property
     def watched(self) -> bool:

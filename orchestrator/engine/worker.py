@@ -50,7 +50,7 @@ def run_node(node: WiredNode, handles: Mapping[str, str], session: Session) -> H
     if reason := skipped(node, handles, session):
         finish("skipped", {}, reason)
         return {}
-    inputs = _input_handles(node, handles, session)
+    inputs = input_handles(node, handles, session)
     key = node_key(node, session.bundle, session.seed, session.memory.dtype(parts), inputs)
     outputs = session.store.get(key) if session.cache and node.stage.pure else None
     status = "ran" if outputs is None else "cached"
@@ -88,7 +88,7 @@ def skipped(node: WiredNode, handles: Mapping[str, str], session: Session) -> st
     return ""
 
 
-def _input_handles(node: WiredNode, handles: Mapping[str, str], session: Session) -> dict[str, Any]:
+def input_handles(node: WiredNode, handles: Mapping[str, str], session: Session) -> dict[str, Any]:
     """Port -> handle, a list of them for `many` ports; what is missing is left out. Literals are stored on the way."""
 
     def handle(link: Link) -> str:
@@ -105,6 +105,12 @@ def _input_handles(node: WiredNode, handles: Mapping[str, str], session: Session
         elif _present(links, handles, session):
             found[port] = handle(links)
     return found
+
+
+def request(inputs: Mapping[str, Any], session: Session) -> dict[str, Any]:
+    """The values of a node's inputs."""
+    value = session.store.value
+    return {p: tuple(value(h) for h in hs) if isinstance(hs, list) else value(hs) for p, hs in inputs.items()}
 
 
 def _present(link: Link, handles: Mapping[str, str], session: Session) -> bool:
@@ -132,13 +138,12 @@ def _call(node: WiredNode, inputs: Mapping[str, Any], session: Session) -> Outpu
         session.check()  # it may have waited for the part
         session.emit(LoadStarted, node=node.name, stage=node.stage.name, part=part)
 
-    value, parts = session.store.value, _parts(node)
-    spot = session.memory.spot(parts)
-    request = {p: tuple(value(h) for h in hs) if isinstance(hs, list) else value(hs) for p, hs in inputs.items()}
+    parts = _parts(node)
+    spot, given = session.memory.spot(parts), request(inputs, session)
     with session.pool.lend(session.bundle, parts, session.memory, tell) as models, torch.no_grad():
         session.emit(NodeStarted, node=node.name, stage=node.stage.name, device=spot.device)
         context = NodeContext(session, node.name, node.stage.name, spot, models, [session.seed])
-        (outputs,) = node.stage.run([moved(request, spot) if parts else request], context)
+        (outputs,) = node.stage.run([moved(given, spot) if parts else given], context)
     return outputs
 
 

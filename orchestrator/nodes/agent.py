@@ -47,6 +47,7 @@ class Agent(Stage):
     inputs: ClassVar[Mapping[str, Port]] = {
         "prompt": Port(PortType("Media", "text"), "F_T: what is asked."),
         "media": Port(PortType("Prompts"), "P_X: soft prompts, before the text.", many=True, optional=True),
+        "history": Port(PortType("History"), "The dialogue before what is asked.", optional=True),
         "tools": TOOLS,
         "reply": Port(PortType("Reply"), "The last reply: for the engine to fill.", optional=True),
         "results": RESULTS,

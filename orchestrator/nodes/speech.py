@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import CallError
 from orchestrator.models.llm.calls import Call
-from orchestrator.nodes.ports import Observation, Tool, Turn
+from orchestrator.nodes.ports import Observation, Reply, Tool, Turn
 from orchestrator.prompts import template
 
 Spoken = tuple[str, list[Any]]  # a role; texts, Prompts, and in the assistant's turns Calls
@@ -19,6 +20,25 @@ def turns(said: Sequence[Turn], tools: Sequence[Tool]) -> list[Spoken]:
     head, rest = (said[0].text, said[1:]) if said and said[0].role == "system" else ("", said)
     told = "\n\n".join(filter(None, (head, offered(tools) if tools else "")))
     return [*([("system", [told])] if told else []), *(_spoken(turn) for turn in rest)]
+
+
+def shorter(said: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """A dialogue, and what is left of it when its oldest exchanges are forgotten, one after the other; what the LLM is
+    told to be stays, and so does all from the user's last turn on."""
+    head = [turn for turn in said[:1] if turn.role == "system"]
+    rest = said[len(head) :]
+    begins = {0, *(i for i, turn in enumerate(rest) if turn.role == "user")}
+    yield from ([*head, *rest[begin:]] for begin in sorted(begins))
+
+
+def replied(said: Sequence[Turn], reply: Reply, calls: Sequence[Call]) -> tuple[Turn, ...]:
+    """A dialogue with the reply to it, as the next request tells it. `calls` are those of the reply: of an endpoint's
+    tools it is told that they were followed, since endpoints take no call without an answer."""
+    kept = next(left for left in shorter(said) if len(said) - len(left) == reply.forgot)
+    made = tuple(replace(call, states=None, embeds=None) for call in calls)
+    answer = Turn("tool", "{results}", observations=tuple(map(Observation, made)))
+    native = made if reply.spans or reply.calls else ()
+    return (*kept, Turn("assistant", reply.text, native), *([answer] if reply.calls else []))
 
 
 def offered(tools: Sequence[Tool]) -> str:
