@@ -95,9 +95,9 @@ def _missing(form: str) -> str:
     path = _path(form)
     if path is None:
         return f"{form} is on another machine: copy it here, and name the file"
-    if path.is_dir():
+    if os.path.isdir(path):
         return f"{path} is a folder: name a file in it"
-    beside = [p.name for p in path.parent.iterdir() if p.suffix.lower() in KINDS] if path.parent.is_dir() else []
+    beside = [p.name for p in path.parent.iterdir() if p.suffix.lower() in KINDS] if os.path.isdir(path.parent) else []
     hint = nearest(path.name, beside)
     return f"there is no file {path}.{hint if hint.startswith(' Did') else ''}"
 
