@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.engine.chat import Chat
     from orchestrator.engine.flow import Flow
     from orchestrator.engine.result import Result
     from orchestrator.errors import (
@@ -50,6 +51,7 @@ __all__ = [
     "BundleError",
     "CallError",
     "Cancelled",
+    "Chat",
     "Config",
     "Context",
     "DataError",
@@ -78,6 +80,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "engine.chat": ("Chat",),
     "engine.flow": ("Flow",),
     "engine.result": ("Result",),
     "errors": tuple(n for n in __all__ if n.endswith("Error") or n in ("Cancelled", "OutOfMemory")),

@@ -21,6 +21,7 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS: dict[str, str] = {
     "run": "run a flow file or an arrow line",
+    "chat": "chat with a bundle: text and media in and out, over several turns",
     "show": "show the flow behind a file or an arrow line: YAML, graph, memory plan",
     "check": "list every problem of flow files",
     "stages": "list the stages, with their ports and settings",
@@ -73,12 +74,12 @@ def guarded(command: Command, args: argparse.Namespace) -> int:
     except (OrchError, KeyboardInterrupt) as error:
         if debugging():
             traceback.print_exc()
-        return _report(args, error, _message(error), exit_code(error))
+        return report(args, error, _message(error), exit_code(error))
     except Exception as error:
         if debugging():
             traceback.print_exc()
         hint = "" if debugging() else "\nThis should not happen; ORCH_DEBUG=1 before the command shows the traceback."
-        return _report(args, error, f"unexpected {type(error).__name__}: {error}{hint}", FAILED)
+        return report(args, error, f"unexpected {type(error).__name__}: {error}{hint}", FAILED)
 
 
 def exit_code(error: BaseException) -> int:
@@ -97,7 +98,7 @@ def _message(error: BaseException) -> str:
     return str(error) or "interrupted"
 
 
-def _report(args: argparse.Namespace, error: BaseException, message: str, code: int) -> int:
+def report(args: argparse.Namespace, error: BaseException, message: str, code: int) -> int:
     """Print an error: to stderr for people, and with --json as the one object on stdout."""
     word = "interrupted" if code == INTERRUPTED else "error"
     text = message if message == word else f"{word}: {message}"

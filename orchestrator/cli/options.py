@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from orchestrator.engine.flow import Flow
 
 
-def flow_arguments(parser: argparse.ArgumentParser) -> None:
+def flow_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Declare FLOW, --bundle and --set."""
-    parser.add_argument("flow", metavar="FLOW", help='a flow file, or an arrow line such as "image -> text -> video"')
+    told = 'a flow file, or an arrow line such as "image -> text -> video"'
+    parser.add_argument("flow", metavar="FLOW", nargs=None if required else "?", help=told)
     parser.add_argument("--bundle", metavar="NAME|PATH", help="run on this bundle, not on the one the flow names")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.FIELD=VALUE",

@@ -112,9 +112,6 @@ def _fetched(name: str, url: str, allowed: bool, stack: ExitStack) -> Path:
 def _said(result: Result, paths_only: bool) -> Iterator[str]:
     """The outputs as lines: `name: text` or `name: path`, or the bare paths."""
     from orchestrator.cli.previews import one_line
-    from orchestrator.engine.summary import numbered
 
-    for output, several in result.several.items():
-        for name, media in numbered(output, several).items():
-            path = str(result.paths[name])
-            yield path if paths_only else f"{name}: {one_line(media.text) if media.modality == 'text' else path}"
+    for name, media, path in result.each():
+        yield str(path) if paths_only else f"{name}: {one_line(media.text) if media.modality == 'text' else path}"

@@ -155,7 +155,7 @@ class Trace:
         if key in self._drawn:
             return self._drawn[key]
         inner = options.update(width=width)
-        lines = [line for part in _parts(node, width) for line in _render(part, console, inner)]
+        lines = [line for part in details(node, width) for line in _render(part, console, inner)]
         if node.state not in (*MOVING, "waiting"):
             self._drawn[key] = lines
         return lines
@@ -189,7 +189,7 @@ def render_trace(events: Iterable[ev.Event]) -> RenderableType:
     return trace
 
 
-def _parts(node: NodeView, width: int) -> Iterator[RenderableType]:
+def details(node: NodeView, width: int) -> Iterator[RenderableType]:
     """What is told below a node: its progress while it runs, then why it ended as it did, and previews."""
     progress = node.progress
     if progress and node.state in (*MOVING, "stopped"):

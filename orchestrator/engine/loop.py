@@ -6,7 +6,7 @@ Names within it: `agent.2.reason` is the LLM's second turn, `agent.2.1` the bran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NotRequired
 
@@ -29,6 +29,14 @@ from orchestrator.prompts import role
 
 THINK, OBSERVE = "think", "observe"
 TOLD = (ModelError, InputError, RetryError)  # failures of calls that the LLM is told of
+
+
+def turns(name: str, made: Container[str]) -> list[str]:
+    """The sources of an agent's replies, one a turn, in what a run has made."""
+    found: list[str] = []
+    while (source := f"{name}.{len(found) + 1}.reason.reply") in made:
+        found.append(source)
+    return found
 
 
 class LoopState(State):
@@ -62,10 +70,7 @@ class Loop(Dispatch):
 
     def _turn(self, handles: Handles) -> int:
         """The number of the last turn; 0 before the first."""
-        turn = 0
-        while f"{self.node.name}.{turn + 1}.reason.reply" in handles:
-            turn += 1
-        return turn
+        return len(turns(self.node.name, handles))
 
     def _begin(self, handles: Handles) -> str:
         return f"{self.node.name}.{self._turn(handles)}"

@@ -75,6 +75,12 @@ class Result:
         """All media of an output, in the order in which the reply asked for them."""
         return self.several.get(name, ())
 
+    def each(self) -> Iterator[tuple[str, Media, Path | None]]:
+        """Every medium of every output: its name (`video`, `video-2`), itself, and its file, if it has one."""
+        for output, several in self.several.items():
+            for name, media in numbered(output, several).items():
+                yield name, media, self.paths.get(name)
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON form of `orch run --json` and `run.json`."""
         return {

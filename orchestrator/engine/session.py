@@ -14,7 +14,7 @@ from orchestrator.engine.pool import ModelPool
 from orchestrator.engine.store import Store
 from orchestrator.engine.summary import numbered
 from orchestrator.errors import Cancelled
-from orchestrator.flow.plan import Plan, WiredNode
+from orchestrator.flow.plan import Plan, WiredNode, owner
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.placement.memory import MemoryPlan, Spot
 from orchestrator.nodes.media import Media
@@ -22,6 +22,7 @@ from orchestrator.nodes.stage import Callee, Inputs, Progress
 
 if TYPE_CHECKING:
     from orchestrator.engine.together import Together
+    from orchestrator.models.llm.past import Past
 
 
 @dataclass
@@ -40,6 +41,9 @@ class Session:
     listener: Callable[[Event], None] | None = None
     previews: bool = True
     places: Mapping[str, Any] = field(default_factory=dict)  # device, placement, memory: what flows within get, too
+    pasts: Mapping[str, Past] = field(
+        default_factory=dict
+    )  # node -> what its LLM has read of the dialogue it goes on with
     together: Together | None = None  # the runs that this one shares batches with
     handles: dict[str, str] = field(default_factory=dict)  # all that was made, once the run is done
     finished: dict[str, NodeFinished] = field(default_factory=dict)
@@ -124,6 +128,11 @@ class NodeContext:
     @property
     def device(self) -> str:
         return self.spot.device
+
+    @property
+    def past(self) -> Past | None:
+        (ask, *more) = self.asks
+        return None if more else ask.session.pasts.get(owner(ask.node.name))
 
     @property
     def watched(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.engine.dispatch import results
+from orchestrator.engine.loop import turns
 from orchestrator.evaluation import flows
 from orchestrator.flow.plan import Plan, WiredNode
 from orchestrator.models.llm.calls import MAKE
@@ -30,16 +31,8 @@ def agents(plan: Plan) -> list[WiredNode]:
 
 def replies(plan: Plan, values: Values) -> list[Reply]:
     """All that the LLM wrote, those of an agent's turns too."""
-    sources = [*flows.sources(plan, "Reply"), *(source for node in agents(plan) for source in turns(node, values))]
+    sources = [*flows.sources(plan, "Reply"), *(source for node in agents(plan) for source in turns(node.name, values))]
     return [values[source] for source in sources if source in values]
-
-
-def turns(node: WiredNode, values: Values) -> list[str]:
-    """The sources of an agent's replies, one a turn."""
-    found: list[str] = []
-    while (source := f"{node.name}.{len(found) + 1}.reason.reply") in values:
-        found.append(source)
-    return found
 
 
 def called(plan: Plan, values: Values) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.engine.loop import turns
 from orchestrator.errors import UserError
 from orchestrator.evaluation import answers, flows, text
 from orchestrator.evaluation.answers import Values
@@ -61,5 +62,5 @@ def _ended(plan: Plan, asked: Asked, values: Values) -> Case:
     node = answers.agents(plan)[-1]
     said, stop = (values[s].text if (s := f"{node.name}.{port}") in values else "" for port in ("text", "stop"))
     names = {group: text.names(said, words) for group, words in asked.labels.items()}
-    count = len(answers.turns(node, values))
+    count = len(turns(node.name, values))
     return {"made": answers.made(plan, values), "said": said, "stop": stop, "turns": count, "names": names}

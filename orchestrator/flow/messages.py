@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from orchestrator.errors import InputError, nearest
 from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.dialogue import ASSISTANT, SYSTEM, TOOL, USER, DialogueConfig
 from orchestrator.nodes.media import Media
+from orchestrator.nodes.ports import Reply
 
 ROLES = (SYSTEM, USER, ASSISTANT, TOOL)
 
@@ -21,8 +23,9 @@ ROLES = (SYSTEM, USER, ASSISTANT, TOOL)
 class Message:
     """What somebody said: texts and media, in order.
 
-    Of the assistant, media are what it made, and `calls` its calls of tools, each with an id; a tool's message answers
-    the `call` of that id.
+    Of the assistant, media are what it made: its signals, and seen in the user's next turn. `calls` with an id are of
+    tools; a tool's message answers the `call` of that id. Those without are signals, at their `place` in the text, of
+    which nothing is seen.
     """
 
     role: str
@@ -105,20 +108,37 @@ def told(messages: Iterable[Any], hearer: Hearer, signals: Sequence[str]) -> Tol
 
 def joined(messages: Iterable[Message]) -> list[Message]:
     """Messages of the system, the user or the assistant that follow each other as one, since most chat templates want
-    turns to alternate. A call ends the assistant's."""
+    turns to alternate. A tool's call ends the assistant's."""
     out: list[Message] = []
     for message in messages:
-        if out and message.role == out[-1].role != TOOL and not out[-1].calls:
-            out[-1] = Message(message.role, (*out[-1].parts, *message.parts), message.calls)
+        last = out[-1] if out else None
+        if last and message.role == last.role != TOOL and not any(call.id for call in last.calls):
+            begin = len(last.text) + bool(last.text)
+            calls = (replace(call, place=call.place + begin) for call in message.calls)
+            out[-1] = Message(message.role, (*last.parts, *message.parts), (*last.calls, *calls))
         else:
             out.append(message)
     return out
 
 
+def replied(reply: Reply) -> list[Message]:
+    """A reply as messages: its signals, of which nothing is seen; of calls of a remote LLM's tools, which it can't be
+    told without an answer, that they were followed."""
+    spans = tuple(Call(span.modality, place=span.place) for span in reply.spans)
+    calls = tuple(replace(call, id=call.id or f"call-{i}") for i, call in enumerate(reply.calls))
+    return [
+        Message(ASSISTANT, (reply.text,), (*spans, *calls)),
+        *(Message(TOOL, ("done",), call=call.id) for call in calls),
+    ]
+
+
 def _made(message: Message, sees: Callable[[Media], bool], signals: Sequence[str]) -> dict[str, Any]:
     """What the assistant said, with a signal where each medium stood; one that neither its signal nor its look can tell
     is named in the text."""
-    text, calls = "", []
+    text = ""
+    calls: list[dict[str, Any]] = [
+        {"name": c.name, "place": c.place} for c in message.calls if c.name in signals and not c.id
+    ]
     for part in message.parts:
         if isinstance(part, str):
             text += "\n" * bool(text) + part
@@ -126,5 +146,7 @@ def _made(message: Message, sees: Callable[[Media], bool], signals: Sequence[str
             calls.append({"name": part.modality, "place": len(text)})
         elif not sees(part):
             text += "\n" * bool(text) + f"[{part.modality}]"
-    calls += [{"name": c.name, "arguments": c.arguments or "{}", "id": c.id, "place": len(text)} for c in message.calls]
+    calls.sort(key=itemgetter("place"))
+    asked = [call for call in message.calls if call.id]
+    calls += [{"name": c.name, "arguments": c.arguments or "{}", "id": c.id, "place": len(text)} for c in asked]
     return {"text": text} | ({"calls": calls} if calls else {})

@@ -44,6 +44,8 @@ CONDITION: dict[str, dict[str, tuple[Size, Size]]] = {
     },
 }
 
+CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")  # what configs of LLMs call it
+
 # the pipeline's keywords for the mask (1 real, 0 padding) of a condition
 MASKS: dict[str, tuple[str, ...]] = {"prompt_embeds": ("attention_mask", "prompt_attention_mask")}
 
@@ -146,3 +148,10 @@ def number(folder: Path, keys: Where, default: int | None = None) -> int:
                 return default
             raise BundleError(f"{file} names no {'.'.join(keys)}") from None
     return int(value)
+
+
+def context(folder: Path) -> int | None:
+    """How many tokens an LLM can read, if its config says so."""
+    config = read(folder / "config.json")
+    text = config.get("text_config") or config
+    return next((int(size) for name in CONTEXT if (size := text.get(name))), None)

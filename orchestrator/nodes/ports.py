@@ -101,7 +101,8 @@ class Reply:
     `text` is the reply without its signals, `spans` say where these stand in the new tokens `ids` [n]. `states` and
     `embeds` [n, d_llm] are the last layer's hidden states AT these tokens (not those that predict them) and their input
     embeddings: GILL and NExT-GPT read the sum of both. They are None where the reply has no signal, or the LLM is
-    text-only: it asks by `calls` of tools, in order. `tokens` is its length, of a remote LLM in pieces of its answer.
+    text-only: it asks by `calls` of tools, in order. `tokens` is its length, of a remote LLM in pieces of its answer;
+    `forgot` is how many turns of the dialogue, the oldest, the LLM was not told for want of room.
     """
 
     text: str
@@ -111,6 +112,7 @@ class Reply:
     embeds: Tensor | None = None
     calls: tuple[Call, ...] = ()
     tokens: int = 0
+    forgot: int = 0
 
 
 @dataclass(frozen=True)

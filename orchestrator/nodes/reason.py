@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,9 +14,9 @@ from orchestrator.errors import InputError
 from orchestrator.models.llm.calls import as_tool
 from orchestrator.models.llm.remote import RemoteLLM
 from orchestrator.nodes import speech
-from orchestrator.nodes.ports import SHOWN, Features, Port, PortType, Prompts, Reply, Turn
+from orchestrator.nodes.ports import SHOWN, Features, Port, PortType, Prompts, Reply, Tool, Turn
 from orchestrator.nodes.sight import unseen
-from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Progress, Stage
+from orchestrator.nodes.stage import Config, Context, Inputs, Learned, Outputs, Progress, Remembers, Stage
 from orchestrator.nodes.tool import flat
 from orchestrator.prompts import template
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.models.bundle import Bundle
     from orchestrator.models.llm.dialogue import Dialogue
     from orchestrator.models.llm.model import LanguageModel
+    from orchestrator.models.llm.past import Past
 
 
 DIALOGUES = ("dialogue", "rejected")  # of a request in training
@@ -84,11 +86,13 @@ class Reason(Stage):
         return ("llm",)
 
     def run(self, batch: Sequence[Inputs], context: Context) -> list[Outputs]:
-        """One left-padded batch (one by one when sampling), one reply a request. A remote LLM is asked one by one."""
+        """One left-padded batch (one by one when sampling), one reply a request. A remote LLM is asked one by one. A
+        dialogue that the engine remembers is read on from where the LLM was."""
         llm: LanguageModel | RemoteLLM = context.load("llm")
         if isinstance(llm, RemoteLLM):
             return [{"reply": self._asked(llm, i, request, context)} for i, request in enumerate(batch)]
-        prompts = [self.prompt(request, llm) for request in batch]
+        told = [self.prompt(request, llm) for request in batch]
+        prompts, past = [prompt for prompt, _ in told], _past(batch, context)
         options = self.config.model_dump(include={"max_new_tokens", "temperature", "require"})
 
         def tell(rows: range, ids: Tensor) -> None:
@@ -104,9 +108,11 @@ class Reason(Stage):
                 signals=self.config.signals or (),
                 seed=context.seeds[rows[0]],
                 on_token=partial(tell, rows),
+                past=past,
                 **options,
             )
-        return self._read(llm, prompts, replies)
+        made = self._read(llm, prompts, replies, past)
+        return [{"reply": replace(reply, forgot=left)} for reply, (_, left) in zip(made, told, strict=True)]
 
     def learn(self, batch: Sequence[Inputs], context: Context, objectives: Mapping[str, Mapping[str, Any]]) -> Learned:
         """The replies that the assistant should give, of each request's `dialogue`, with the states that the LLM has at
@@ -152,15 +158,18 @@ class Reason(Stage):
             raise InputError(f"the sample's {name} ends with the {turns[-1][0]}, not with the assistant's reply")
         return llm.encode(turns)
 
-    def prompt(self, request: Inputs, llm: LanguageModel) -> Tensor:
-        """The embeddings [n, d_llm] of a request: the dialogue so far, and in the last turn media first, then the text.
-        Raises InputError if it is empty."""
+    def prompt(self, request: Inputs, llm: LanguageModel) -> tuple[Tensor, int]:
+        """The embeddings [n, d_llm] of a request: the dialogue so far, and in the last turn media first, then the text;
+        and how many of the oldest turns are left out, so that there is room for a reply. Raises InputError if it is
+        empty."""
         if "history" not in request and "tools" not in request:
             media = [part for prompts in request.get("media", ()) for part in _parts(prompts)]
-            return llm.prompt([*media, self._text(request, bool(media))])
-        turns = speech.turns(self._said(request), flat(request.get("tools", ())))
-        spoken = [(role, [part for segment in said for part in _parts(segment)]) for role, said in turns]
-        return llm.embed_dialogues([llm.encode(spoken)])[0]
+            return llm.prompt([*media, self._text(request, bool(media))]), 0
+        said, tools = self._said(request), flat(request.get("tools", ()))
+        *longer, least = speech.shorter(said)
+        room = self.config.max_new_tokens
+        kept = next((turns for turns in longer if llm.fits(_spoken(turns, tools), room)), least)
+        return llm.embed_dialogues([llm.encode(_spoken(kept, tools))])[0], len(said) - len(kept)
 
     def _said(self, request: Inputs) -> list[Turn]:
         """The dialogue that the reply is to."""
@@ -196,17 +205,30 @@ class Reason(Stage):
         said = llm.ask(messages, config.signals or (), config.require, settings | dice, tell, tools)
         return Reply(said.text, calls=said.tool_calls(), tokens=said.pieces)
 
-    def _read(self, llm: LanguageModel, prompts: Sequence[Tensor], replies: Sequence[Tensor]) -> list[Outputs]:
+    def _read(
+        self, llm: LanguageModel, prompts: Sequence[Tensor], replies: Sequence[Tensor], past: Past | None
+    ) -> list[Reply]:
         """Replies as values of the port; one more forward gives the states of those with signals."""
         read = [llm.read(ids) for ids in replies]
         asked = [i for i, (_, spans) in enumerate(read) if spans]
         embeds = {i: llm.embed(replies[i]) for i in asked}
-        states = llm.states([prompts[i] for i in asked], list(embeds.values())) if asked else []
+        states = llm.states([prompts[i] for i in asked], list(embeds.values()), past) if asked else []
         at = dict(zip(asked, states, strict=True))
         return [
-            {"reply": Reply(text, replies[i], spans, at.get(i), embeds.get(i), tokens=len(replies[i]))}
+            Reply(text, replies[i], spans, at.get(i), embeds.get(i), tokens=len(replies[i]))
             for i, (text, spans) in enumerate(read)
         ]
+
+
+def _past(batch: Sequence[Inputs], context: Context) -> Past | None:
+    """What the LLM has read of the dialogue that the only request goes on with."""
+    return context.past if len(batch) == 1 and isinstance(context, Remembers) else None
+
+
+def _spoken(said: Sequence[Turn], tools: Sequence[Tool]) -> list[speech.Spoken]:
+    """Turns as the LLM's chat takes them."""
+    turns = speech.turns(said, tools)
+    return [(role, [part for segment in segments for part in _parts(segment)]) for role, segments in turns]
 
 
 def _parts(segment: Any) -> list[Any]:

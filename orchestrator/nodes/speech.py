@@ -27,6 +27,15 @@ def headed(who: str, said: Sequence[Turn], tools: str = "") -> list[Turn]:
     return [*([Turn("system", text)] if text else []), *rest]
 
 
+def shorter(said: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """A dialogue, and what is left of it when its oldest exchanges are forgotten, one after the other; what the LLM is
+    told to be stays, and so does all from the user's last turn on."""
+    head = [turn for turn in said[:1] if turn.role == "system"]
+    rest = said[len(head) :]
+    begins = {0, *(i for i, turn in enumerate(rest) if turn.role == "user")}
+    yield from ([*head, *rest[begin:]] for begin in sorted(begins))
+
+
 def offered(tools: Sequence[Tool]) -> str:
     """What there is to call, in words."""
     lines = (f"- {tool.name}: {tool.description} Arguments: {tool.schema}" for tool in tools)

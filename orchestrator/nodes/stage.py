@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.models.bundle import Bundle
+    from orchestrator.models.llm.past import Past
     from orchestrator.nodes.media import Media
 
 Inputs = Mapping[str, Any]  # port name -> value; an optional port without a value is absent; a `many` port is a tuple
@@ -79,6 +80,15 @@ class Flows(Protocol):
 
     def flow(self, place: str) -> Callee:
         """A flow to be called: a file, seen from the flow's own, or an arrow line. Raises what is wrong with it."""
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """What the engine lends beside `Context` where somebody has a dialogue with the LLM."""
+
+    @property
+    def past(self) -> Past | None:
+        """What the LLM has read of the dialogue."""
 
 
 class Context(Protocol):

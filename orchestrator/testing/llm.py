@@ -77,6 +77,10 @@ class ScriptedModel:
         """Any dialogue."""
         return tuple((role, tuple(_shown(segment) for segment in said)) for role, said in turns)
 
+    def fits(self, turns: Sequence[tuple[str, Sequence[Any]]], new: int) -> bool:
+        """Any dialogue is short enough."""
+        return True
+
     def embed_dialogues(self, dialogues: Sequence[Any]) -> list[Tensor]:
         """Noted for `generate`, which is asked next."""
         import torch
@@ -115,7 +119,7 @@ class ScriptedModel:
 
         return torch.sin(ids[:, None] * torch.arange(1, self.dim + 1) * 0.1)
 
-    def states(self, prompts: Sequence[Tensor], replies: Sequence[Tensor]) -> list[Tensor]:
+    def states(self, prompts: Sequence[Tensor], replies: Sequence[Tensor], past: Any = None) -> list[Tensor]:
         """Hidden states [m, d] of replies, as far from zero as a layer norm's."""
         return [reply.roll(1, 0) + reply for reply in replies]
 

@@ -16,6 +16,7 @@ from orchestrator.models.bundle import Bundle
 from orchestrator.models.llm import learning
 from orchestrator.models.llm.calls import Call
 from orchestrator.models.llm.model import LanguageModel
+from orchestrator.models.llm.past import Past
 from orchestrator.models.loading import load_part
 from tests.tiny import tokenizer
 
@@ -155,3 +156,21 @@ def test_where_projectors_attach(family: str, llm: LanguageModel, folders: Calla
     prompt = llm.prompt([("image", soft), "a dog"])
     (states,) = llm.states([prompt], [llm.embed(ids_of(llm, "[IMG0][IMG1]"))])
     assert (tuple(states.shape), torch.isfinite(states).all().item()) == ((2, soft.shape[1]), True)
+
+
+def test_a_dialogue_is_read_on_from_where_the_llm_was(family: str, llm: LanguageModel) -> None:
+    """From a full window nothing can be taken back: where the next turn tells a reply in other tokens, all is read."""
+    past = Past()
+    turns: list[Any] = [("user", ["a dog"])]
+    for says in ("film it", "and a cat", "again"):
+        (prompt,) = llm.embed_dialogues([llm.encode(turns)])
+        replies = []
+        for mine in (past, None):
+            (ids,) = llm.generate([prompt], max_new_tokens=5, require=("video",), past=mine)
+            with torch.no_grad():
+                replies.append((ids, *llm.states([prompt], [llm.embed(ids)], mine)))
+        (ids, states), (wanted, wanted_states) = replies
+        assert ids.tolist() == wanted.tolist()
+        torch.testing.assert_close(states, wanted_states, rtol=1e-4, atol=1e-4)
+        turns += [("assistant", [llm.read(ids)[0], Call("video")]), ("user", [says])]
+    assert past.found > 0 or family == "mistral"

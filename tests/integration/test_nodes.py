@@ -178,7 +178,7 @@ def test_frames_of_a_video_are_so_many_pictures(tiny_context: StageContext) -> N
     llm.chat = copy.copy(llm.chat)
     llm.chat.media = {"video": "<|user|>{}"}
     video = Prompts("video", randn(6, tiny.WIDTH), frames=3)
-    found = reason().prompt({"media": (video,), "prompt": said("a")}, llm)
+    found, _ = reason().prompt({"media": (video,), "prompt": said("a")}, llm)
     user = llm.embed(torch.tensor(llm.chat.ids("<|user|>", special=True)))
     pieces = [piece for frame in video.tokens.chunk(3) for piece in (user, frame)]
     assert torch.equal(found[2:11], torch.cat(pieces))

@@ -31,6 +31,7 @@ from orchestrator.models.llm.adapter import Adapter, merge
 from orchestrator.models.llm.adapter_file import check_tokens
 from orchestrator.models.llm.dialogue import Chat, Dialogue, Segment, Turn
 from orchestrator.models.llm.grammar import SignalGrammar
+from orchestrator.models.llm.past import Past, read_on
 from orchestrator.models.llm.rows import give_rows
 from orchestrator.models.llm.signals import SignalTokens, add_tokens
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from orchestrator.models.bundle import Bundle, BundleSpec
 
-CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")  # what configs call it
 UNLIMITED = 2**31
 
 
@@ -94,6 +94,10 @@ class LanguageModel:
         """Turns of (role, segments), in the chat template. Raises InputError if they are longer than the context."""
         return self.checked(self.chat.encode(turns))
 
+    def fits(self, turns: Sequence[Turn], new: int) -> bool:
+        """Whether a dialogue and so many new tokens are within the context."""
+        return len(self.chat.encode(turns)) + new <= self.context
+
     def checked(self, dialogue: Dialogue) -> Dialogue:
         """The dialogue, unless it is longer than the context: InputError."""
         if len(dialogue) > self.context:
@@ -129,11 +133,13 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int = 0,
         on_token: Callable[[Tensor], None] | None = None,
+        past: Past | None = None,
     ) -> list[Tensor]:
         """Write a reply to each prompt [n, d]; returns the new ids [m] of each, without the end token.
 
         Malformed signals are impossible, and only those of `signals` and `require` occur. `on_token` gets the ids so
-        far [B, m] after every token. Raises InputError if a prompt and its reply exceed the context.
+        far [B, m] after every token. With a `past`, of one prompt, what is in it is not read again, and what is read
+        and written is kept there. Raises InputError if a prompt and its reply exceed the context.
         """
         self._check_length(prompts, max_new_tokens)
         mask = [torch.ones(len(prompt), dtype=torch.long, device=prompt.device) for prompt in prompts]
@@ -146,31 +152,39 @@ class LanguageModel:
             repetition_penalty=1.0,
             eos_token_id=self.ends,
             pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.ends[0],
+            return_dict_in_generate=past is not None,
         )
+        cache = None if past is None else past.take(self.model, prompts[0], len(prompts[0]) - 1)
         grammar = SignalGrammar(self.signals, signals, require, self.ends, max_new_tokens)
         watch = [_Watch(on_token)] if on_token else []
         self._recompute(False)
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(seed)
-            new = self.model.generate(
+            made = self.model.generate(
                 inputs_embeds=pad_sequence(list(prompts), batch_first=True, padding_side="left"),
                 attention_mask=pad_sequence(mask, batch_first=True, padding_side="left"),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([grammar]),
                 stopping_criteria=watch,
+                **({} if cache is None else {"past_key_values": cache}),
             )
-        return [self._until_end(row) for row in new]
+            if past is not None:
+                made, cache = made.sequences, getattr(made, "past_key_values", None)
+                past.keep(self.model, torch.cat((prompts[0], self.embed(made[0, :-1]))), cache)  # the last was not read
+        return [self._until_end(row) for row in made]
 
     def read(self, ids: Tensor) -> tuple[str, Any]:
         """The text and the signal spans of a reply's ids [m]."""
         return self.signals.read(ids.tolist(), lambda part: self.tokenizer.decode(part, skip_special_tokens=True))
 
-    def states(self, prompts: Sequence[Tensor], replies: Sequence[Tensor]) -> list[Tensor]:
+    def states(self, prompts: Sequence[Tensor], replies: Sequence[Tensor], past: Past | None = None) -> list[Tensor]:
         """The last layer's hidden states AT the reply tokens: prompts [n, d], reply embeddings [m, d] -> [m, d] each.
 
         One teacher-forced forward, the same in training and in inference; it equals what `generate` saw, one step
-        later than the state that predicted the token.
+        later than the state that predicted the token. A `past` is as in `generate`.
         """
+        if past is not None:
+            return [read_on(self.model, torch.cat((prompts[0], replies[0])), len(prompts[0]), past)]
         hidden = self.hidden([torch.cat(pair) for pair in zip(prompts, replies, strict=True)])
         return [h[len(p) :] for h, p in zip(hidden, prompts, strict=True)]
 
@@ -222,7 +236,7 @@ def _check_takes_embeddings(folder: Path) -> None:
 
 def _context(config: Any, tokenizer: Any) -> int:
     """How many tokens it can read; a recurrent model, or one whose positions have no table, may have no limit."""
-    found = next((size for name in CONTEXT if (size := getattr(config, name, None))), None)
+    found = next((size for name in facts.CONTEXT if (size := getattr(config, name, None))), None)
     return int(found or min(tokenizer.model_max_length, UNLIMITED))
 
 

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from orchestrator.errors import FlowError, InputError
 from orchestrator.flow import arrows, history
 from orchestrator.flow.fit import fitted
-from orchestrator.flow.messages import Message
+from orchestrator.flow.messages import Message, replied
 from orchestrator.flow.plan import Plan
 from orchestrator.flow.spec import FlowSpec, InputSpec
 from orchestrator.flow.wiring import check, check_inputs, wire
 from orchestrator.models.bundle import Bundle
 from orchestrator.models.llm.calls import Call
+from orchestrator.models.llm.signals import Span
 from orchestrator.nodes.media import Media
+from orchestrator.nodes.ports import Reply
 
 DOG = Media("image", np.zeros((2, 2, 3), np.uint8))
 FILM = Media("video", np.zeros((4, 8, 8, 3), np.uint8))
@@ -82,6 +84,25 @@ def test_what_the_assistant_made_is_its_signal_and_seen_in_the_next_turn(bundle:
     assert turns[2] | {"text": ""} == {"role": "user", "text": "", "media": 1}
     assert spec.nodes["history"].fields["media"] == ["$history-1-project"]
     assert spec.nodes["reason"].fields["media"] == ["$history-2-project"]  # by who asks now
+
+
+def test_a_reply_is_its_signals_of_which_nothing_is_seen(bundle: Bundle) -> None:
+    """Its calls of tools were followed."""
+    said = replied(Reply("A film.", spans=(Span("video", 0, 2, 1, "a film"),)))
+    spec = after("text -> text + video", bundle, ("user", "Film."), *said)
+    signal = {"name": "video", "place": 1}
+    assert spec.nodes["history"].fields["turns"][1] == {"role": "assistant", "text": "A film.", "calls": [signal]}
+    assert set(spec.inputs) == {"text"}
+    more = after("text -> text + video", bundle, ("user", "Film."), *said, ("assistant", ["Another", FILM]), *said)
+    turn = more.nodes["history"].fields["turns"][1]
+    assert turn["text"] == "A film.\nAnother\nA film."
+    assert [call["place"] for call in turn["calls"]] == [1, 15, 17]
+    asked = replied(Reply("Wait.", calls=(Call("make_video", arguments='{"caption": "a dog"}'),)))
+    turns = after("text -> text", bundle, ("user", "Film."), *asked).nodes["history"].fields["turns"]
+    assert turns[1]["calls"] == [
+        {"name": "make_video", "arguments": '{"caption": "a dog"}', "id": "call-0", "place": 5}
+    ]
+    assert turns[2] == {"role": "tool", "text": "done", "call": "call-0"}
 
 
 def test_texts_are_asked_as_they_were_then(bundle: Bundle) -> None:
