@@ -25,8 +25,9 @@ class Row:
     behind: float | None = None  # points that the difference may reach: signal minus caption
 
     def of(self, found: Evaluated, way: str) -> Number | None:
-        """Its number in a way, if there was anything to count."""
-        fitting = (n for n in found[self.measure][self.number] if n.way == way)
+        """Its number in a way, if it was measured and there was anything to count."""
+        known = (measure for measure in found.measures if measure.name == self.measure)
+        fitting = (n for measure in known for n in measure[self.number] if n.way == way)
         return next((n for n in fitting if self.modality in (None, n.modality)), None)
 
 
@@ -66,13 +67,15 @@ FOLLOWED = [
 def tables(found: Evaluated) -> str:
     """The numbers in Markdown: what is understood, what is made, how instructions are followed."""
     made = ("made, as the judge sees it", "signal bridge", "caption bridge", "signal - caption")
+    measured = {measure.name for measure in found.measures}
     return "\n\n".join(
         "\n".join(_table(found, heads, rows))
         for heads, rows in (
             (("understood: the text names", "right"), UNDERSTOOD),
             (made, MADE),
-            (("200 instructions in unseen words", "right"), FOLLOWED),
+            (("instructions in unseen words", "right"), FOLLOWED),
         )
+        if any(row.measure in measured for row in rows)
     )
 
 

@@ -31,6 +31,17 @@ def take_judges(trained: Path, into: Path) -> list[Path]:
     return list(found)
 
 
+def with_judges(evaluation: Evaluation) -> Evaluation:
+    """The measures whose judges are there; the others are told, and what trains their judges."""
+    judges = {name: getattr(measure, "judge", ()) for name, measure in evaluation.measures.items()}
+    lacking = {name for name, folders in judges.items() if not all((evaluation.folder / f).is_dir() for f in folders)}
+    if lacking:
+        stages = " ".join(JUDGES)
+        print(f"without a judge: {', '.join(sorted(lacking))}; train them by `python -m recipes.pocket {stages}`")
+    kept = {name: measure for name, measure in evaluation.measures.items() if name not in lacking}
+    return evaluation.model_copy(update={"measures": kept})
+
+
 def wrong(found: Evaluated, measure: str) -> list[str]:
     """What was named wrongly, for a look at it."""
     return [f"{case['where']}: {case['said']}" for case in found[measure].cases if not case["names"]["concept"]]
@@ -63,7 +74,7 @@ def main() -> None:
     if args.write and args.limit:
         parser.error(f"{NUMBERS.name} takes whole numbers: give --write or --limit")
     take_judges(args.judges, FILE.parent / "judges")
-    evaluation = Evaluation.load(FILE)
+    evaluation = with_judges(Evaluation.load(FILE))
     make_sets(args.cache, SETS, evaluation.seeds)
 
     def tell(event: Advanced) -> None:
