@@ -2,8 +2,8 @@
 
     python -m recipes.pocket.vocoder --cache .pocket --out build/pocket
 
-Two stages: spectrograms alone at several resolutions, which finds the notes; then discriminators as well (HiFi-GAN,
-arXiv 2010.05646; of spectrograms, UnivNet, arXiv 2106.07889), which take the buzz out of them.
+Trained on spectrograms at several resolutions. A steady note gives it the same frame again and again, from which it can
+only make what repeats with the frames: the generator's instruments are tuned to that (`sounds.tune`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
 PLACE = "generators/audio/vocoder"
-POOL, FRAMES, BATCH, STEPS, PLAY_STEPS = 4000, 32, 8, 6500, 800
+POOL, FRAMES, BATCH, STEPS = 4000, 32, 8, 6500
 RESOLUTIONS = ((256, 64, 32), (512, 128, 64), (1024, 256, 80), (2048, 512, 128))  # window, hop, bands
-PERIODS = (2, 3, 5)
 HEARD = -4.6  # log-mel below it, 60 to 80 dB under a loud note, is silence: else most of the loss is about that
-MATCH = 2.0  # weight of the discriminators' features
 
 
 def build() -> SpeechT5HifiGan:
@@ -56,66 +53,6 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
         losses.append(F.l1_loss(heard[0], heard[1]))
         losses.append(F.l1_loss(mel.magnitudes(made, window, hop).sqrt(), mel.magnitudes(real, window, hop).sqrt()))
     return torch.stack(losses).sum() / len(RESOLUTIONS)
-
-
-class Critic(nn.Module):
-    """A stack of strided convolutions over a picture of the wave: its features, the last of which is its verdict."""
-
-    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], widths: tuple[int, ...]):
-        super().__init__()
-        around = (kernel[0] // 2, kernel[1] // 2)
-        pairs = zip((1, *widths), widths, strict=False)
-        layers = [weight_norm(nn.Conv2d(a, b, kernel, stride, around)) for a, b in pairs]
-        self.layers, self.last = nn.ModuleList(layers), weight_norm(nn.Conv2d(widths[-1], 1, 3, 1, 1))
-
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        features = []
-        for layer in self.layers:
-            picture = F.leaky_relu(layer(picture), 0.1)
-            features.append(picture)
-        return [*features, self.last(picture)]
-
-
-class Critics(nn.Module):
-    """One critic a period, which sees the wave folded, and one a resolution, which sees its magnitudes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folded = nn.ModuleList([Critic((5, 1), (3, 1), (16, 32, 64, 64)) for _ in PERIODS])
-        self.seen = nn.ModuleList([Critic((3, 3), (1, 2), (16, 32, 32)) for _ in RESOLUTIONS])
-
-    def forward(self, waves: Tensor) -> list[list[Tensor]]:
-        out = []
-        for period, critic in zip(PERIODS, self.folded, strict=True):
-            whole = waves[:, : waves.shape[1] // period * period]
-            out.append(critic(whole.unflatten(1, (-1, period))[:, None]))
-        for (window, hop, _), critic in zip(RESOLUTIONS, self.seen, strict=True):
-            out.append(critic(mel.magnitudes(waves, window, hop).sqrt()[:, None]))
-        return out
-
-
-class Game(nn.Module):
-    """Vocoder and critics, trained by one optimizer in one step: neither's loss reaches the other's weights."""
-
-    def __init__(self, vocoder: SpeechT5HifiGan):
-        super().__init__()
-        self.vocoder, self.critics = vocoder, Critics()
-
-    def loss(self, mels: Tensor, real: Tensor) -> Tensor:
-        """Least-squares adversarial losses of both players, feature matching and the spectral loss."""
-        made = self.vocoder(mels).float()
-        judged = zip(self.critics(real), self.critics(made.detach()), strict=True)
-        verdicts = [(1 - r[-1].float()).square().mean() + m[-1].float().square().mean() for r, m in judged]
-        self.critics.requires_grad_(False)
-        with torch.no_grad():
-            wanted = self.critics(real)
-        found = self.critics(made)
-        self.critics.requires_grad_(True)
-        fooled = [(1 - m[-1].float()).square().mean() for m in found]
-        pairs = [p for w, m in zip(wanted, found, strict=True) for p in zip(w[:-1], m[:-1], strict=True)]
-        match = [F.l1_loss(m.float(), w.float()) for w, m in pairs]
-        play = torch.stack(verdicts).mean() + torch.stack(fooled).mean() + MATCH * torch.stack(match).mean()
-        return play + 2 * spectral_loss(made, real)
 
 
 def segments(waves: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,12 +94,6 @@ def main() -> None:
 
     path = args.out / "state/vocoder.ckpt"
     loop.train(vocoder, batch, plain, steps=STEPS, lr=2e-3, path=path, weight_decay=0.0, clip=5.0)
-    measure(vocoder, args.out, args.cache)
-    game = Game(vocoder.train())
-    path = args.out / "state/vocoder_game.ckpt"
-    loop.train(
-        game, batch, lambda data: game.loss(*data), steps=PLAY_STEPS, lr=5e-4, path=path, weight_decay=0.0, clip=10.0
-    )
     measure(vocoder, args.out, args.cache)
     autoencoder.save_half(vocoder, args.out / PLACE)
 
