@@ -36,8 +36,6 @@ CONCEPTS: dict[str, str] = {
     "candle": "candle", "trophy": "trophy", "ferris wheel": "ferris wheel", "basketball": "basketball",
 }  # fmt: skip
 
-SHIPPED = dict(list(CONCEPTS.items())[:50])  # what the bundle that ships knows
-
 GROUNDS: dict[str, tuple[int, int, int]] = {
     "white": (255, 255, 255), "yellow": (250, 225, 120), "green": (150, 210, 140), "blue": (135, 190, 235),
     "pink": (250, 185, 205), "purple": (185, 160, 225), "orange": (250, 180, 110), "gray": (165, 165, 165),

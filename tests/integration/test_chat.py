@@ -32,7 +32,7 @@ from orchestrator.train.data.entry import DataEntry
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
-CAT, GUITAR = (ROOT / "tests" / "media" / f"{name}.png" for name in ("cat", "guitar"))
+CAT, GUITAR = (ROOT / "tests" / "media" / "pictures" / f"{name}.png" for name in ("cat", "guitar"))
 QUICK = {"route.make": {"video": {"steps": 2}}}
 
 
@@ -211,7 +211,7 @@ class Terminal:
 
 
 def test_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
-    terminal.wait_for("pocket: takes image, text; gives text, video")
+    terminal.wait_for("pocket: takes image, audio, video, text; gives text, image, audio, video")
     terminal.wait_for("› ")
     since = terminal.type("'my cat.png'\n")
     terminal.wait_for("+ image", since)
@@ -239,5 +239,6 @@ def test_ctrl_c_stops_a_turn_and_not_the_chat(terminal: Terminal) -> None:
     terminal.wait_for("reason", since)
     os.killpg(terminal.process.pid, signal.SIGINT)
     terminal.wait_for("interrupted", since)
-    since = terminal.type("\x15/quit\n")
+    terminal.wait_for("› ", terminal.shown.index("interrupted", since))  # what is typed before is lost
+    terminal.type("\x15/quit\n")
     assert terminal.process.wait(60) == 0

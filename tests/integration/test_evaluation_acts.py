@@ -33,7 +33,7 @@ def line(question: str | list[Any], *answer: Any, **labels: str) -> dict[str, An
     return {"turns": turns, "labels": labels}
 
 
-PICTURE = Path(__file__).parents[1] / "media" / "cat.png"
+PICTURE = Path(__file__).parents[1] / "media" / "pictures" / "cat.png"
 IMAGE, AUDIO = ({modality: None, "caption": "a dog"} for modality in ("image", "audio"))
 ASKED = [line(f"Draw dog {i}.", "a dog", IMAGE, concept="dog") for i in range(2)]
 

@@ -91,6 +91,7 @@ def test_all_sets_fit_the_judges_and_a_bundle_of_all_modalities(evaluation: Eval
         "text to film": concepts,
         "instructions": 200,
         "signals of instructions": 200,
+        "two steps": 24,
     }
     assert {ref.modality for asked in jobs["instructions"].requests[0] for ref in asked.media} == {
         "image",

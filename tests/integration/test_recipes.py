@@ -33,6 +33,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {  # sizes of new projectors, by kind
     "mlp": {},
     "qformer": {"num_tokens": 4, "hidden_dim": 16, "layers": 2, "heads": 2, "ffn_dim": 32, "vocab_size": 500},
     "query": {"layers": 1},
+    "resampler": {"layers": 1, "heads": 2, "head_dim": 8, "ffn_dim": 32},
     "transformer": {"hidden_dim": 32, "layers": 1, "heads": 2, "ffn_dim": 32},
 }
 SUFFIX = {"image": ".png", "audio": ".wav", "video": ".mp4"}

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli.main import main
 from orchestrator.models.bundle import Bundle
 
-MEDIA = Path(__file__).parents[1] / "media"
+MEDIA = Path(__file__).parents[1] / "media" / "pictures"
 RECIPE = """
 recipe: toy
 flow: "image -> text"
@@ -101,7 +101,7 @@ def test_too_many_broken_samples_stop_the_run_and_are_reported(
 def test_two_processes_train_together(recipe: Path) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     words = ["-m", "orchestrator.cli.main", "train", str(recipe), "--out", str(recipe.parent / "out"), "--json"]
-    env = os.environ | {"PYTHONPATH": str(MEDIA.parents[1]), "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONPATH": str(MEDIA.parents[2]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, *words, "--set", "batch_size=2"], env=env, capture_output=True, text=True, timeout=120
     )
