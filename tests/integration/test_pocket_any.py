@@ -34,7 +34,6 @@ def test_what_is_shown_is_named() -> None:
     assert [number.mean for number in found["names the motion"]] >= [3 / 4]
 
 
-@pytest.mark.skipif(not JUDGES.is_dir(), reason="the judges are not in the repository: python -m recipes.pocket judge")
 def test_what_is_asked_for_is_made() -> None:
     judges = [str(JUDGES / name) for name in ("motions", "pictures", "sounds")]
     found = measured(metric="media", judge=judges, data=data("made.jsonl"))["fixed"]
