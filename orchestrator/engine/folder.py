@@ -16,8 +16,8 @@ from orchestrator.nodes.modality import MODALITIES
 
 
 def new_id() -> str:
-    """A run's id: the time, and four random hex digits against collisions."""
-    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+    """A run's id: the time, and eight random hex digits, since many runs may begin in the same second."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
 
 
 class RunFolder:

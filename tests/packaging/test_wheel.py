@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 40 * 2**20
+LIMIT = 60 * 10**6
 PACKED = (".py", "/py.typed", ".txt", ".jinja", ".safetensors", ".json", ".yaml", ".md", "/SHA256SUMS")
 
 

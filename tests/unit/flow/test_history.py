@@ -76,14 +76,15 @@ def test_what_was_shown_need_not_be_given_again(bundle: Bundle) -> None:
 
 
 def test_what_the_assistant_made_is_its_signal_and_seen_in_the_next_turn(bundle: Bundle) -> None:
-    """The pocket bundle has signals for films, and sees pictures."""
+    """The pocket bundle has signals for films and pictures, and sees both."""
     made = [("user", "Draw."), ("assistant", ["Here it is.", FILM, DOG]), ("user", "Nice."), ("assistant", [DOG])]
     spec = after("text -> text + video", bundle, *made)
     turns = spec.nodes["history"].fields["turns"]
-    assert turns[1] == {"role": "assistant", "text": "Here it is.", "calls": [{"name": "video", "place": 11}]}
-    assert turns[2] | {"text": ""} == {"role": "user", "text": "", "media": 1}
-    assert spec.nodes["history"].fields["media"] == ["$history-1-project"]
-    assert spec.nodes["reason"].fields["media"] == ["$history-2-project"]  # by who asks now
+    calls = [{"name": "video", "place": 11}, {"name": "image", "place": 11}]
+    assert turns[1] == {"role": "assistant", "text": "Here it is.", "calls": calls}
+    assert turns[2] | {"text": ""} == {"role": "user", "text": "", "media": 2}
+    assert spec.nodes["history"].fields["media"] == ["$history-1-project", "$history-2-project"]
+    assert spec.nodes["reason"].fields["media"] == ["$history-3-project"]  # by who asks now
 
 
 def test_a_reply_is_its_signals_of_which_nothing_is_seen(bundle: Bundle) -> None:
