@@ -18,8 +18,7 @@ SHORTEST, LONGEST = 96, 512  # tokens of a reply; between them a quarter of the 
 
 def sees(bundle: Bundle) -> tuple[str, ...]:
     """The modalities beside text that the LLM can be shown."""
-    has = bundle.sees if bundle.remote else bundle.spec.encoders.keys() & bundle.spec.input_projectors.keys()
-    return tuple(name for name in MADE if name in has)
+    return tuple(name for name in MADE if name in bundle.understands)
 
 
 def makes(bundle: Bundle) -> tuple[tuple[str, ...], str]:

@@ -65,8 +65,7 @@ class Agent(Stage):
         return bool(self.config.temperature > 0)
 
     def for_bundle(self, bundle: Bundle) -> Stage:
-        has = bundle.sees if bundle.remote else bundle.spec.encoders.keys() & bundle.spec.input_projectors.keys()
-        usual = tuple(name for name in MADE if name in has)
+        usual = tuple(name for name in MADE if name in bundle.understands)
         made = Agent(self.config.model_copy(update={"see": usual}) if self.config.see is None else self.config)
         made.direct = bundle.remote
         return made

@@ -166,6 +166,11 @@ class Bundle:
         return self.spec.llm.sees
 
     @property
+    def understands(self) -> frozenset[str]:
+        """The modalities beside text that its LLM can be shown: as they are, or by an encoder and a projector."""
+        return frozenset(self.sees if self.remote else self.spec.encoders.keys() & self.spec.input_projectors.keys())
+
+    @property
     def adapters(self) -> list[Path]:
         """The folders of the LLM's adapters, each trained on what those before it made of the LLM."""
         before = self.base.adapters if self.base and "llm" not in self.own else []
