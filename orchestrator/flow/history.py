@@ -144,11 +144,10 @@ class _Talk:
         return None
 
     def _usual(self, modality: str) -> Way | None:
-        spec = self.bundle.spec
-        if self.bundle.remote:
-            return [] if modality in self.bundle.sees else None
-        if modality not in spec.encoders or modality not in spec.input_projectors:
+        if modality not in self.bundle.understands:
             return None
+        if self.bundle.remote:
+            return []
         return [(NodeSpec(stage="encode"), "media"), (NodeSpec(stage="project"), "features")]
 
     # --- what is asked, and what need not be given again

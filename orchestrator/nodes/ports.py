@@ -153,8 +153,7 @@ class Tool:
 @dataclass(frozen=True)
 class Observation:
     """What a call gave: media in order (texts among them), or the error that the LLM is told. `name` is how later calls
-    refer to it, `seen` are its media as the LLM sees them: P_X of each, or
-    themselves."""
+    refer to it, `seen` are its media as the LLM sees them: P_X of each, or themselves."""
 
     call: Call
     name: str = ""

@@ -14,7 +14,7 @@ import numpy as np
 
 from orchestrator.nodes.media import Audio, Media
 from orchestrator.train.data.sample import MediaRef, Sample, Turn
-from recipes.pocket import scenes, sounds, world
+from recipes.pocket import playing, scenes, sounds, world
 from recipes.pocket.corpus import Thing, seen_as
 from recipes.pocket.sources import TEST_SET, drawings
 from recipes.pocket.studio import write_film
@@ -64,7 +64,7 @@ class TestStyles:
         write_film(scenes.clip(self.drawn[world.CONCEPTS[scene.concept]][None], scene, self.rng), file)
 
     def _audio(self, sound: world.Sound, file: Path) -> None:
-        wave = sounds.play(sound, self.font, self.cache, self.rng, sounds.TEST_OFFSETS)
+        wave = playing.play(sound, self.font, self.cache, self.rng, sounds.TEST_OFFSETS)
         coarse = np.round(wave * 2**15) / 2**15  # as 16 bits have it: half the file
         Media.load(Audio(coarse.astype(np.float32), sounds.RATE), "audio").save(file)
 

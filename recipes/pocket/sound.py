@@ -27,6 +27,7 @@ from recipes.pocket import (
     mel,
     options,
     picture,
+    playing,
     sound_autoencoder,
     sound_pool,
     sounds,
@@ -154,10 +155,7 @@ def latents(cache: Path, out: Path) -> tuple[list[world.Sound], Tensor]:
     if not path.exists():
         vae, parts = sound_autoencoder.load(out), []
         for start in range(0, POOL, 128):
-            waves = [
-                sounds.play(s, sounds.OWN_FONT, cache, rng, sounds.OFFSETS, tuned=True)
-                for s in todo[start : start + 128]
-            ]
+            waves = [playing.own(s, cache, rng) for s in todo[start : start + 128]]
             parts.append(sound_autoencoder.encode(vae, mel.log_mel(torch.from_numpy(np.stack(waves)))).half())
         torch.save(torch.cat(parts), path)
     return todo, torch.load(path, weights_only=True).float()

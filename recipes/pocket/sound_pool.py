@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recipes.pocket import sounds, world
+from recipes.pocket import playing, sounds, world
 
 ATTRIBUTES: dict[str, list[str]] = {
     "concept": list(world.SOUNDS), "pitch": list(world.PITCHES), "loudness": list(world.LOUDNESSES),
@@ -20,7 +20,6 @@ ATTRIBUTES: dict[str, list[str]] = {
 }  # fmt: skip
 SIZES = [len(table) for table in ATTRIBUTES.values()]
 IGNORE = -100  # the label of what nobody says
-MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
 
 
 def labels(todo: Sequence[world.Sound | None]) -> Tensor:
@@ -55,30 +54,11 @@ def pool(
         todo = [world.sample_sound(rng, concepts[(start + i) % len(concepts)]) for i in range(64)]
         waves = []
         for sound in todo:
-            style = rng.random() < own
-            font = sounds.OWN_FONT if style else sounds.train_font(sound.concept, rng)
-            waves.append(perform(sound, font, cache, rng, own=style))
+            mine = rng.random() < own
+            waves.append(playing.own(sound, cache, rng) if mine else playing.varied(sound, cache, rng))
         parts.append(features(torch.from_numpy(np.stack(waves))))
         said += todo
     return torch.cat(parts)[:count], labels(said[:count])
-
-
-def perform(sound: world.Sound, font: str, cache: Path, rng: random.Random, *, own: bool = False) -> np.ndarray:
-    """A sound of a font, at pitches of the trainings, float32 [samples].
-
-    By the font's `own` program and tuned, as the generator has it, or as other makers have it: changed, at times mixed
-    with another font's note.
-    """
-    at = (rng.choice(sounds.OFFSETS),)
-    note = sounds.notes(font, cache).draw(sound, rng, at, own, tuned=own)
-    if own:
-        return sounds.compose(note, sound, rng)
-    toneless = sound.concept in world.TONELESS
-    made = sounds.vary(note, toneless, rng)
-    if not toneless and rng.random() < MIXED:
-        other = sounds.notes(sounds.train_font(sound.concept, rng), cache).draw(sound, rng, at, own)
-        made = made + np.float32(rng.uniform(0.2, 1)) * sounds.vary(other, toneless, rng)
-    return sounds.compose(made, sound, rng)
 
 
 def test_set(cache: Path, font: str, rounds: int, tuned: bool) -> tuple[Tensor, Tensor]:
@@ -87,7 +67,7 @@ def test_set(cache: Path, font: str, rounds: int, tuned: bool) -> tuple[Tensor, 
     rng = random.Random(2**31)
     known = [concept for concept in world.SOUNDS if sounds.programs(font, concept)]
     todo = [world.sample_sound(rng, concept) for concept in known * rounds]
-    waves = np.stack([sounds.play(s, font, cache, rng, sounds.TEST_OFFSETS, tuned) for s in todo])
+    waves = np.stack([playing.play(s, font, cache, rng, sounds.TEST_OFFSETS, tuned) for s in todo])
     return torch.from_numpy(waves), labels(todo)
 
 

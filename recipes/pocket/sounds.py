@@ -27,7 +27,6 @@ from recipes.pocket.sources import fetch
 from recipes.pocket.world import LOUDNESSES, PITCHES, SOUNDS, TONELESS, Sound
 
 RATE, SAMPLES = 16_000, 32_768
-FRAME_RATE = RATE / 256  # of the generator's spectrograms
 FONTS = {
     "fluid": "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "musescore": "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
@@ -36,10 +35,8 @@ FONTS = {
     "timgm": "/usr/share/sounds/sf2/TimGM6mb.sf2",
 }
 RECORDED = "recorded"  # real instruments (`recordings`), used like a font
-TRAIN_FONTS, TEST_FONT = (
-    ("fluid", "musescore", "csound", "sonivox", RECORDED),
-    "timgm",
-)  # no recipe may train on the test font
+TRAIN_FONTS = ("fluid", "musescore", "csound", "sonivox", RECORDED)
+TEST_FONT = "timgm"  # no recipe may train on it
 OWN_FONT = "fluid"  # the generator's style
 # the programs of a font that may be used: the others of csound's are, note by note, those of the test font
 CLEAN = {
@@ -50,8 +47,6 @@ OFFSETS, TEST_OFFSETS = (-4, -2, 0, 2, 4), (-3, -1, 1, 3)  # semitones from a pi
 VELOCITIES = dict(zip(LOUDNESSES, (85, 50, 120), strict=True))
 RENDER_RATE, TICKS = 48_000, 960  # a second; rendered finer than it is kept, so that nothing aliases
 HELD, SLOT = 2.4, 3.2  # seconds: of a note, and until the next
-RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
-REST = 0.2  # the part of a repeated note's time that is silent
 
 
 def _events(program: int, notes: Sequence[tuple[int, int]]) -> Iterator[tuple[float, bytes]]:
@@ -141,10 +136,9 @@ class Notes:
     font: str
     found: dict[tuple[str, int, int, str], np.ndarray]
 
-    def draw(
-        self, sound: Sound, rng: random.Random, offsets: Sequence[int], own: bool, tuned: bool = False
-    ) -> np.ndarray:
-        """A random note that fits the sound, of another offset if there is none; `own`: of the generator's program."""
+    def draw(self, sound: Sound, rng: random.Random, offsets: Sequence[int], own: bool) -> tuple[np.ndarray, int]:
+        """A random note that fits the sound, of another offset if there is none, and its MIDI note; `own`: of the
+        generator's program."""
         known = programs(self.font, sound.concept)[: 1 if own else None]
         for tried in (offsets, OFFSETS):
             fitting = itertools.product(known, pitches(sound.concept, tried)[sound.pitch])
@@ -152,19 +146,7 @@ class Notes:
             if there := [key for key in keys if key in self.found]:
                 break
         key = rng.choice(there)
-        return tune(self.found[key], key[2]) if tuned and sound.concept not in TONELESS else self.found[key]
-
-
-def tune(note: np.ndarray, midi_note: int) -> np.ndarray:
-    """A note moved to the nearest multiple of the frame rate of its spectrogram.
-
-    A vocoder makes the same of each frame of a steady note, so that what it makes repeats with every frame: of other
-    pitches it can only make a buzz. The instruments of the generator are tuned to what it can say.
-    """
-    pitch = 440 * 2 ** ((midi_note - 69) / 12)
-    speed = max(1, round(pitch / FRAME_RATE)) * FRAME_RATE / pitch
-    time = np.arange(SAMPLES)
-    return np.interp(time * speed, time, note, right=0)
+        return self.found[key], key[2]
 
 
 @once
@@ -191,62 +173,6 @@ def notes(font: str, cache: Path) -> Notes:
         np.savez(path, waves=np.concatenate(parts))
     with np.load(path) as kept:
         return Notes(font, {key: wave for key, wave in zip(keys, kept["waves"], strict=True) if wave.any()})
-
-
-def compose(note: np.ndarray, sound: Sound, rng: random.Random) -> np.ndarray:
-    """A note [SAMPLES] played in the sound's rhythm at its loudness -> float32 [SAMPLES] in [-1, 1]."""
-    count, seconds = RHYTHM[sound.rhythm]
-    seconds *= rng.uniform(0.94, 1.0)
-    every, start = round(seconds * RATE), rng.randrange(RATE // 30)
-    length = round(every * (1 - REST)) if count > 1 else every
-    fade = np.minimum(1, np.arange(length)[::-1] / (0.03 * RATE))
-    wave = np.zeros(SAMPLES, np.float32)
-    for i in range(count):
-        part = wave[start + i * every : start + i * every + length]
-        part += (note[:length] * fade)[: len(part)]
-    energy, window = np.cumsum(wave.astype(np.float64) ** 2), RATE // 10
-    loudest = np.sqrt((energy[window:] - energy[:-window]).max() / window)
-    level = LOUDNESSES[sound.loudness] * 10 ** (rng.uniform(-1.5, 1.5) / 20)
-    return np.clip(wave * np.float32(level / (loudest + 1e-6)), -1, 1)
-
-
-def vary(note: np.ndarray, toneless: bool, rng: random.Random) -> np.ndarray:
-    """A note as another maker has it: out of tune, harsher, dying away sooner, ending early, or in a room."""
-    time = np.arange(SAMPLES)
-    speed = 2 ** (rng.uniform(-1, 1) * (5 if toneless else 0.8) / 12)
-    found = np.interp(time * speed, time, note, right=0).astype(np.float32) / 32_767
-    seconds = time / RATE
-    if rng.random() < 0.25:
-        found = np.tanh(found * rng.uniform(1, 6))
-    if rng.random() < 0.5:
-        found = _duller(found, rng)
-    if rng.random() < 0.4:
-        found = found * np.exp(-seconds * rng.uniform(0.5, 6)).astype(np.float32)
-    if rng.random() < 0.2:
-        end = rng.uniform(0.15, 1.5)
-        found = found * np.clip((end - seconds) * 30, 0, 1).astype(np.float32)
-    if rng.random() < 0.4:
-        tail = np.random.default_rng(rng.randrange(2**31)).normal(size=SAMPLES) * np.exp(-seconds * rng.uniform(4, 25))
-        room = np.fft.irfft(np.fft.rfft(found, 2 * SAMPLES) * np.fft.rfft(tail, 2 * SAMPLES))[:SAMPLES]
-        found = found + rng.uniform(0.05, 0.5) * room.astype(np.float32) * (np.abs(found).max() / np.abs(room).max())
-    return found
-
-
-def _duller(wave: np.ndarray, rng: random.Random) -> np.ndarray:
-    """Without its highs, as small soundfonts have it, or at times without its lows."""
-    hertz = np.fft.rfftfreq(SAMPLES, 1 / RATE)
-    gain = (1 + (hertz / 2 ** rng.uniform(9.5, 12.8)) ** 2) ** -rng.uniform(0.3, 2)
-    if rng.random() < 0.25:
-        gain *= (hertz / (hertz + rng.uniform(100, 600))) ** rng.uniform(0.5, 2)
-    made = np.fft.irfft(np.fft.rfft(wave) * gain, SAMPLES)
-    return (made * (np.abs(wave).max() / (np.abs(made).max() + 1e-9))).astype(np.float32)
-
-
-def play(
-    sound: Sound, font: str, cache: Path, rng: random.Random, offsets: Sequence[int], tuned: bool = False
-) -> np.ndarray:
-    """A sound of a font by its first program, float32 [SAMPLES]; `tuned`: as the generator has it."""
-    return compose(notes(font, cache).draw(sound, rng, offsets, own=True, tuned=tuned), sound, rng)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from orchestrator.nodes.media import Audio, Media
-from recipes.pocket import augment, autoencoder, encoder, scenes, sound_pool, sounds, world
+from recipes.pocket import augment, autoencoder, encoder, playing, scenes, sounds, world
 from recipes.pocket.sources import TRAIN_SETS, drawings
 
 SUFFIXES = {"image": ".png", "video": ".mkv", "audio": ".wav"}
@@ -46,8 +46,7 @@ class Studio:
         return augment.restyled(found[None], encoder.STRENGTH)
 
     def _audio(self, sound: world.Sound, file: Path, own: bool) -> None:
-        font = sounds.OWN_FONT if own else sounds.train_font(sound.concept, self.rng)
-        wave = sound_pool.perform(sound, font, self.cache, self.rng, own=own)
+        wave = (playing.own if own else playing.varied)(sound, self.cache, self.rng)
         Media.load(Audio(wave.astype(np.float32), sounds.RATE), "audio").save(file)
 
 

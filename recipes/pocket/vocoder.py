@@ -3,7 +3,7 @@
     python -m recipes.pocket.vocoder --cache .pocket --out build/pocket
 
 Trained on spectrograms at several resolutions. A steady note gives it the same frame again and again, from which it can
-only make what repeats with the frames: the generator's instruments are tuned to that (`sounds.tune`).
+only make what repeats with the frames: the generator's instruments are tuned to that (`playing.tune`).
 """
 
 from __future__ import annotations

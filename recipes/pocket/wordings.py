@@ -18,6 +18,21 @@ SHOWN: dict[str, tuple[str, ...]] = {  # what stands for the thing in a medium t
     "audio": ("it", "it", "this", "that", "what you hear", "what makes this sound", "this sound"),
     "video": ("it", "it", "this", "that", "the thing in the video", "what you see", "this thing"),
 }  # fmt: skip
+SENSES: dict[str, tuple[str, ...]] = {"image": ("see", "look at"), "audio": ("hear", "listen to"), "video": ("watch",)}
+WISHES = (
+    "may i {v} {d}?", "are we able to {v} {d}?", "allow me to {v} {d}", "help me to {v} {d}", "i hope to {v} {d}",
+    "i wish to {v} {d}", "we want to {v} {d}", "we would like to {v} {d}", "i came here to {v} {d}",
+    "i have to {v} {d}",
+    "it would be great to {v} {d}", "when can i {v} {d}?", "i am curious to {v} {d}",
+    "there is nothing like {d} to {v}",
+)  # fmt: skip
+
+
+def wishes(sense: str) -> tuple[str, ...]:
+    """Requests to perceive something, by a verb of a sense."""
+    return tuple(wish.replace("{v}", sense) for wish in WISHES)
+
+
 MAKE: dict[str, tuple[str, ...]] = {
     "image": (
         "draw {d}", "draw me {d}", "draw this: {d}",
@@ -26,6 +41,7 @@ MAKE: dict[str, tuple[str, ...]] = {
         "paint me {d}", "i would like to see {d}", "design {d}", "render {d}", "picture {d}", "sketch me {d}",
         "visualize {d}", "portray {d}", "doodle {d}", "put {d} on paper", "show me what {d} looks like",
         "tell me what {d} looks like", "let me look at {d}", "draw {d} as a picture",
+        *wishes("see"),
     ),
     "audio": (
         "play {d}", "play me {d}", "play this: {d}",
@@ -35,6 +51,7 @@ MAKE: dict[str, tuple[str, ...]] = {
         "let me hear what {d} sounds like", "tell me what {d} sounds like", "give me the sound of {d}",
         "sound like {d}", "play the sound of {d}", "show me what {d} sounds like", "perform {d}",
         "make the sound of {d}",
+        *wishes("hear"),
     ),
     "video": (
         "film {d}", "film this: {d}", "film {d}", "film me {d}", "animate {d}", "animate {d}", "bring {d} to life",
@@ -42,18 +59,9 @@ MAKE: dict[str, tuple[str, ...]] = {
         "i would like to watch {d}", "show me {d} in motion", "show how {d} moves", "set {d} in motion",
         "show me how {d} moves", "tell me how {d} moves", "turn {d} into a movie", "shoot a film of {d}",
         "get {d} moving", "make {d} come alive", "let me see {d} move", "i want to see {d} move", "show me {d} moving",
+        *wishes("watch"),
     ),
 }  # fmt: skip
-SENSES: dict[str, tuple[str, ...]] = {"image": ("see", "look at"), "audio": ("hear", "listen to"), "video": ("watch",)}
-WISHES = (
-    "may i {v} {d}?", "are we able to {v} {d}?", "allow me to {v} {d}", "help me to {v} {d}", "i hope to {v} {d}",
-    "i wish to {v} {d}", "we want to {v} {d}", "we would like to {v} {d}", "i came here to {v} {d}",
-    "i have to {v} {d}",
-    "it would be great to {v} {d}", "when can i {v} {d}?", "i am curious to {v} {d}",
-    "there is nothing like {d} to {v}",
-)  # fmt: skip
-for _modality, _senses in SENSES.items():
-    MAKE[_modality] += tuple(wish.replace("{v}", _senses[0]) for wish in WISHES)
 MAKE_NOUN = (
     "make a {n} of {d}", "create a {n} of {d}", "generate a {n} of {d}", "produce a {n} of {d}", "i want a {n} of {d}",
     "a {n} of {d}", "{n}: {d}", "give me a {n} of {d}", "show me a {n} of {d}", "make me a {n} of {d}",

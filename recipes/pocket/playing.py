@@ -1,0 +1,110 @@
+"""How notes are played: in a rhythm, at a level, in the generator's style or as other makers have them.
+
+Waves are 16 kHz, mono, 2.048 s.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recipes.pocket.sounds import OFFSETS, OWN_FONT, RATE, SAMPLES, notes, train_font
+from recipes.pocket.world import LOUDNESSES, TONELESS, Sound
+
+FRAME_RATE = RATE / 256  # of the generator's spectrograms
+RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
+REST = 0.2  # the part of a repeated note's time that is silent
+MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
+
+
+def play(
+    sound: Sound, font: str, cache: Path, rng: random.Random, offsets: Sequence[int], tuned: bool = False
+) -> np.ndarray:
+    """A sound of a font by its first program, float32 [SAMPLES]; `tuned`: to what a vocoder can say."""
+    note, midi_note = notes(font, cache).draw(sound, rng, offsets, own=True)
+    tonal = tuned and sound.concept not in TONELESS
+    return compose(tune(note, midi_note) if tonal else note, sound, rng)
+
+
+def own(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
+    """A sound in the generator's style, float32 [SAMPLES]."""
+    return play(sound, OWN_FONT, cache, rng, OFFSETS, tuned=True)
+
+
+def varied(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
+    """A sound as other makers have it, float32 [SAMPLES]: a training font's, changed, and at times mixed with the same
+    note of another font."""
+    at = (rng.choice(OFFSETS),)
+
+    def part() -> np.ndarray:
+        note, _ = notes(train_font(sound.concept, rng), cache).draw(sound, rng, at, own=False)
+        return vary(note, sound.concept in TONELESS, rng)
+
+    made = part()
+    if sound.concept not in TONELESS and rng.random() < MIXED:
+        made = made + np.float32(rng.uniform(0.2, 1)) * part()
+    return compose(made, sound, rng)
+
+
+def compose(note: np.ndarray, sound: Sound, rng: random.Random) -> np.ndarray:
+    """A note [SAMPLES] played in the sound's rhythm at its loudness -> float32 [SAMPLES] in [-1, 1]."""
+    count, seconds = RHYTHM[sound.rhythm]
+    seconds *= rng.uniform(0.94, 1.0)
+    every, start = round(seconds * RATE), rng.randrange(RATE // 30)
+    length = round(every * (1 - REST)) if count > 1 else every
+    fade = np.minimum(1, np.arange(length)[::-1] / (0.03 * RATE))
+    wave = np.zeros(SAMPLES, np.float32)
+    for i in range(count):
+        part = wave[start + i * every : start + i * every + length]
+        part += (note[:length] * fade)[: len(part)]
+    energy, window = np.cumsum(wave.astype(np.float64) ** 2), RATE // 10
+    loudest = np.sqrt((energy[window:] - energy[:-window]).max() / window)
+    level = LOUDNESSES[sound.loudness] * 10 ** (rng.uniform(-1.5, 1.5) / 20)
+    return np.clip(wave * np.float32(level / (loudest + 1e-6)), -1, 1)
+
+
+def tune(note: np.ndarray, midi_note: int) -> np.ndarray:
+    """A note moved to the nearest multiple of the frame rate of its spectrogram.
+
+    A vocoder makes the same of each frame of a steady note, so that what it makes repeats with every frame: of other
+    pitches it can only make a buzz. The instruments of the generator are tuned to what it can say.
+    """
+    pitch = 440 * 2 ** ((midi_note - 69) / 12)
+    speed = max(1, round(pitch / FRAME_RATE)) * FRAME_RATE / pitch
+    time = np.arange(SAMPLES)
+    return np.interp(time * speed, time, note, right=0)
+
+
+def vary(note: np.ndarray, toneless: bool, rng: random.Random) -> np.ndarray:
+    """A note as another maker has it: out of tune, harsher, dying away sooner, ending early, or in a room."""
+    time = np.arange(SAMPLES)
+    speed = 2 ** (rng.uniform(-1, 1) * (5 if toneless else 0.8) / 12)
+    found = np.interp(time * speed, time, note, right=0).astype(np.float32) / 32_767
+    seconds = time / RATE
+    if rng.random() < 0.25:
+        found = np.tanh(found * rng.uniform(1, 6))
+    if rng.random() < 0.5:
+        found = _duller(found, rng)
+    if rng.random() < 0.4:
+        found = found * np.exp(-seconds * rng.uniform(0.5, 6)).astype(np.float32)
+    if rng.random() < 0.2:
+        end = rng.uniform(0.15, 1.5)
+        found = found * np.clip((end - seconds) * 30, 0, 1).astype(np.float32)
+    if rng.random() < 0.4:
+        tail = np.random.default_rng(rng.randrange(2**31)).normal(size=SAMPLES) * np.exp(-seconds * rng.uniform(4, 25))
+        room = np.fft.irfft(np.fft.rfft(found, 2 * SAMPLES) * np.fft.rfft(tail, 2 * SAMPLES))[:SAMPLES]
+        found = found + rng.uniform(0.05, 0.5) * room.astype(np.float32) * (np.abs(found).max() / np.abs(room).max())
+    return found
+
+
+def _duller(wave: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Without its highs, as small soundfonts have it, or at times without its lows."""
+    hertz = np.fft.rfftfreq(SAMPLES, 1 / RATE)
+    gain = (1 + (hertz / 2 ** rng.uniform(9.5, 12.8)) ** 2) ** -rng.uniform(0.3, 2)
+    if rng.random() < 0.25:
+        gain *= (hertz / (hertz + rng.uniform(100, 600))) ** rng.uniform(0.5, 2)
+    made = np.fft.irfft(np.fft.rfft(wave) * gain, SAMPLES)
+    return (made * (np.abs(wave).max() / (np.abs(made).max() + 1e-9))).astype(np.float32)

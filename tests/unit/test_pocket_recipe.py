@@ -1,0 +1,117 @@
+"""The pocket recipe's own rules: how sounds are tuned, what an agent's steps look like, which parts a bundle names."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from orchestrator.evaluation import Evaluation
+from orchestrator.models.bundle import BUNDLE_FILE
+from orchestrator.models.llm.calls import Call
+from orchestrator.nodes.media import Media
+from orchestrator.nodes.ports import Observation
+from orchestrator.nodes.speech import told
+from recipes.pocket import bundle, corpus, playing, recordings, sounds, steps, wordings, world
+from recipes.pocket.evaluate import FILE, with_judges
+
+WORDS = ("pear", "nesting", "toilet")
+TIME = np.arange(sounds.SAMPLES) / sounds.RATE
+
+
+def tone(midi_note: int) -> np.ndarray:
+    return np.sin(2 * np.pi * 440 * 2 ** ((midi_note - 69) / 12) * TIME)
+
+
+def loudest(wave: np.ndarray) -> float:
+    """The frequency that is loudest, in Hz."""
+    return float(np.abs(np.fft.rfft(wave)).argmax() * sounds.RATE / len(wave))
+
+
+@pytest.mark.parametrize(("midi_note", "hertz"), [(47, 125), (52, 187.5), (60, 250), (63, 312.5), (72, 500)])
+def test_tuned_notes_repeat_with_every_frame(midi_note: int, hertz: float) -> None:
+    made = playing.tune(tone(midi_note), midi_note)
+    assert loudest(made[: sounds.SAMPLES // 2]) == pytest.approx(hertz, abs=1)
+    frame = round(sounds.RATE / playing.FRAME_RATE)
+    changes = [
+        np.abs(w[frame : sounds.SAMPLES // 2] - w[: sounds.SAMPLES // 2 - frame]).max() for w in (made, tone(midi_note))
+    ]
+    assert changes[0] < 0.05 < changes[1]
+
+
+@pytest.mark.parametrize(("rhythm", "count"), [("one", 1), ("two", 2), ("three", 3), ("fast", 7)])
+@pytest.mark.parametrize("loudness", world.LOUDNESSES)
+def test_notes_are_played_as_often_and_as_loud_as_is_said(rhythm: str, count: int, loudness: str) -> None:
+    wave = playing.compose(tone(60), world.Sound("flute", loudness=loudness, rhythm=rhythm), random.Random(1))
+    window = sounds.RATE // 50
+    levels = np.sqrt((wave[: len(wave) // window * window].reshape(-1, window) ** 2).mean(1))
+    heard = levels > levels.max() / 4
+    assert np.count_nonzero(heard & ~np.insert(heard[:-1], 0, False)) == count
+    assert levels.max() == pytest.approx(world.LOUDNESSES[loudness], rel=0.35)
+
+
+def test_a_note_that_a_font_lacks_is_one_of_another_pitch_nearby() -> None:
+    there = {("flute", 73, 48, "medium"): tone(48)}
+    note, midi_note = sounds.Notes("recorded", there).draw(world.Sound("flute", "low"), random.Random(0), (-4,), False)
+    assert midi_note == 48
+    assert np.array_equal(note, tone(48))
+
+
+def test_recordings_are_known_by_their_names() -> None:
+    found = [recordings.midi_note(name) for name in ("A4.mp3", "As3.mp3", "C4.mp3", "index.js")]
+    assert found == [69, 58, 60, None]
+
+
+def test_what_was_made_is_told_as_an_agent_tells_it() -> None:
+    """The LLM learns the words that `orchestrator.nodes.speech` has for observations."""
+    made = {"image": world.Scene("guitar"), "audio": world.Sound("guitar")}
+    *shown, text = steps.observed(list(made.items()), 2)
+    media = {"image": np.zeros((2, 2, 3), np.uint8), "audio": (np.zeros(8, np.float32), 16_000)}
+    given = [
+        told(Observation(Call(name), f"2-{i}", (Media.load(media[name], name),)))
+        for i, name in enumerate(made, start=1)
+    ]
+    assert text == "\n".join(given)
+    assert [part.modality for part in shown if isinstance(part, corpus.Shown)] == list(made)
+
+
+def test_steps_end_in_an_answer() -> None:
+    rng = random.Random(3)
+    for turns in (steps.dialogue(WORDS, rng) for _ in range(300)):
+        *before, last = turns
+        assert all(turn.makes for turn in before)
+        assert len(turns) == 1 or not last.makes
+        for turn, following in zip(before, turns[1:], strict=True):
+            seen = tuple(part.modality for part in following.request if isinstance(part, corpus.Shown))
+            assert seen == turn.makes or following.answer == wordings.FAILED
+
+
+def test_several_media_are_asked_for_in_every_way() -> None:
+    """No place of a template is left open."""
+    rng = random.Random(4)
+    asked = {corpus.ended(corpus.request_for(corpus.several(rng), "a dog", rng), rng) for _ in range(500)}
+    assert not [text for text in asked if "{" in text]
+    assert sum("a dog" in text.lower() for text in asked) == len(asked)
+
+
+def test_projectors_that_are_still_to_be_trained_are_not_in_the_bundle(tmp_path: Path) -> None:
+    (tmp_path / "projectors/image_in").mkdir(parents=True)
+    bundle.write_spec(tmp_path)
+    spec = yaml.safe_load((tmp_path / BUNDLE_FILE).read_text())
+    assert (list(spec["input_projectors"]), spec["output_projectors"]) == (["image"], {})
+    assert bundle.place("output_projectors.video") == "projectors/video_out"
+
+
+def test_measures_without_a_judge_are_left_out_and_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    whole = Evaluation.load(FILE)
+    assert with_judges(whole).measures == whole.measures
+    measures = {
+        n: m.model_copy(update={"judge": (str(tmp_path / "no"),)}) if hasattr(m, "judge") else m
+        for n, m in whole.measures.items()
+    }
+    kept = with_judges(whole.model_copy(update={"measures": measures}))
+    assert set(whole.measures) - set(kept.measures) == {"text to picture", "text to sound", "text to film"}
+    assert "without a judge: text to film, text to picture, text to sound; train them by" in capsys.readouterr().out
