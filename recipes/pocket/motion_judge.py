@@ -19,7 +19,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification, VideoMA
 from recipes.pocket import loop, options, scenes, world
 from recipes.pocket.sources import FRAMES, TRAIN_SETS, drawings
 
-CLIPS, STEPS, BATCH, LR = 4000, 1200, 32, 1e-3
+CLIPS, STEPS, BATCH, LR = 8000, 3000, 32, 1e-3
 MOTIONS = list(world.MOTIONS)
 
 

@@ -38,7 +38,7 @@ from recipes.pocket import (
 
 WIDTH = words.WIDTH
 LENGTH, PAD = 24, 1  # tokens of a prompt, and the id that fills it up
-POOL, WORD_STEPS, STEPS, BATCH = 12_000, 800, 1700, 64
+POOL, WORD_STEPS, STEPS, BATCH = 12_000, 800, 4000, 64
 OPENINGS = ("the sound of ", "a recording of ", "a sound of ", "sound: ", "audio of ")
 SYNONYMS = (
     ("low ", "deep "), ("low ", "low pitched "), ("high ", "high pitched "), ("soft ", "quiet "), ("loud ", "noisy "),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
 
-POOL, BATCH, STEPS, SHARPEN_STEPS = 6000, 16, 1400, 300
+POOL, BATCH, STEPS, SHARPEN_STEPS = 6000, 16, 1800, 500
 PLACE = "generators/audio/vae"
 
 
