@@ -27,7 +27,7 @@ from recipes.pocket.sources import TRAIN_SETS, drawings
 STRENGTH = Strength(
     turn=14, any_turn=0.1, stretch=0.15, colour=0.3, grey=0.15, edges=0.08, flat=0.15, warp=0.06, cut=0.25
 )
-STEPS, BATCH, LR = 4000, 128, 2e-3
+STEPS, BATCH, LR = 6000, 128, 2e-3
 STYLES_OF_A_NAME = 3  # a name is learnt when so many training sets draw it
 POSE = 5  # numbers that say how a drawing lies: motions are read from them, frame by frame
 CONCEPT_WEIGHT = 5.0  # the concepts of the captions are drawn more often than other names

@@ -5,6 +5,7 @@ Waves are 16 kHz, mono, 2.048 s.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from recipes.pocket.sounds import OFFSETS, OWN_FONT, RATE, SAMPLES, notes, train_font
-from recipes.pocket.world import LOUDNESSES, TONELESS, Sound
+from recipes.pocket.world import LOUDNESSES, PITCHES, TONELESS, Sound
 
 FRAME_RATE = RATE / 256  # of the generator's spectrograms
+REACH = 4.5  # semitones from a pitch: so far its notes go
 RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
 REST = 0.2  # the part of a repeated note's time that is silent
 MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
@@ -26,7 +28,7 @@ def play(
     """A sound of a font by its first program, float32 [SAMPLES]; `tuned`: to what a vocoder can say."""
     note, midi_note = notes(font, cache).draw(sound, rng, offsets, own=True)
     tonal = tuned and sound.concept not in TONELESS
-    return compose(tune(note, midi_note) if tonal else note, sound, rng)
+    return compose(tune(note, midi_note, sound.pitch) if tonal else note, sound, rng)
 
 
 def own(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
@@ -66,16 +68,20 @@ def compose(note: np.ndarray, sound: Sound, rng: random.Random) -> np.ndarray:
     return np.clip(wave * np.float32(level / (loudest + 1e-6)), -1, 1)
 
 
-def tune(note: np.ndarray, midi_note: int) -> np.ndarray:
-    """A note moved to the nearest multiple of the frame rate of its spectrogram.
+def tune(note: np.ndarray, midi_note: int, pitch: str) -> np.ndarray:
+    """A note moved to the nearest multiple of the frame rate of its spectrogram that is still of its pitch.
 
     A vocoder makes the same of each frame of a steady note, so that what it makes repeats with every frame: of other
     pitches it can only make a buzz. The instruments of the generator are tuned to what it can say.
     """
-    pitch = 440 * 2 ** ((midi_note - 69) / 12)
-    speed = max(1, round(pitch / FRAME_RATE)) * FRAME_RATE / pitch
-    time = np.arange(SAMPLES)
+    own = hertz(midi_note)
+    said = [FRAME_RATE * k for k in range(1, 16) if abs(12 * math.log2(FRAME_RATE * k / hertz(PITCHES[pitch]))) < REACH]
+    time, speed = np.arange(SAMPLES), min(said, key=lambda f: abs(math.log(f / own))) / own
     return np.interp(time * speed, time, note, right=0)
+
+
+def hertz(midi_note: int) -> float:
+    return float(440 * 2 ** ((midi_note - 69) / 12))
 
 
 def vary(note: np.ndarray, toneless: bool, rng: random.Random) -> np.ndarray:

@@ -31,9 +31,13 @@ def loudest(wave: np.ndarray) -> float:
     return float(np.abs(np.fft.rfft(wave)).argmax() * sounds.RATE / len(wave))
 
 
-@pytest.mark.parametrize(("midi_note", "hertz"), [(47, 125), (52, 187.5), (60, 250), (63, 312.5), (72, 500)])
-def test_tuned_notes_repeat_with_every_frame(midi_note: int, hertz: float) -> None:
-    made = playing.tune(tone(midi_note), midi_note)
+@pytest.mark.parametrize(
+    ("midi_note", "pitch", "hertz"),
+    [(44, "low", 125), (52, "low", 125), (56, "middle", 250), (63, "middle", 312.5), (72, "high", 500)],
+)
+def test_tuned_notes_repeat_with_every_frame(midi_note: int, pitch: str, hertz: float) -> None:
+    """The highest low note stays low, though it is nearer to a multiple of the middle."""
+    made = playing.tune(tone(midi_note), midi_note, pitch)
     assert loudest(made[: sounds.SAMPLES // 2]) == pytest.approx(hertz, abs=1)
     frame = round(sounds.RATE / playing.FRAME_RATE)
     changes = [
