@@ -8,6 +8,7 @@ to follow what "it" is through several turns, and to copy words that it has neve
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,6 @@ from recipes.pocket.wordings import MODALITIES, NOUNS
 from recipes.pocket.world import CONCEPTS, GROUNDS, SOUNDS, Scene, Sound, article, sample, sample_sound
 
 Thing = Scene | Sound
-DESCRIBE = tuple(text for text in wordings.DESCRIBE if "{n}" not in text)
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,24 @@ def thing(rng: random.Random, modality: str) -> Thing:
 
 
 def describe(what: Thing, rng: random.Random) -> str:
-    """The thing in other words and another order than its caption's; at times just the caption."""
+    """The thing in other words and another order than its caption's; at times just the caption, or more than that."""
     if rng.random() < 0.35:
         return what.caption()
-    return _describe_sound(what, rng) if isinstance(what, Sound) else _describe_scene(what, rng)
+    found = _describe_sound(what, rng) if isinstance(what, Sound) else _describe_scene(what, rng)
+    return _embellished(found, what, rng) if rng.random() < 0.2 else found
+
+
+def _embellished(text: str, what: Thing, rng: random.Random) -> str:
+    """A description that also says what no caption can: how the thing looks, what it does, and where."""
+    more, name = wordings.PASSED_OVER, what.concept
+    kind = rng.randrange(4)
+    if kind == 0:
+        return f"{text}{rng.choice((' ', ', '))}{rng.choice(more['ways'])}"
+    if kind == 1:
+        act = rng.choice(more["acts"])
+        return text.replace(name, f"{name} that {act}" if act.endswith("s") else f"{name} {act}", 1)
+    look = rng.choice(more["looks"])
+    return re.sub(rf"\ban? {name}", f"{article(look)} {name}", text, count=1).replace(name, f"{look} {name}", 1)
 
 
 def _describe_sound(what: Sound, rng: random.Random) -> str:
@@ -131,14 +145,24 @@ def request_for(modalities: Sequence[str], subject: str, rng: random.Random) -> 
         asked = _an(rng.choice(wordings.MAKE_NOUN).format(n=noun, d=subject))
     else:
         asked = rng.choice(wordings.MAKE[wanted[0]]).format(d=subject)
-    if asked.endswith("?") or rng.random() < 0.3:
+    bare = asked.endswith("?") or asked.split(" ")[0] not in wordings.IMPERATIVES
+    if bare or rng.random() < 0.4:
         return asked
     return rng.choice(wordings.POLITE).format(r=asked)
 
 
+def request_of(modalities: Sequence[str], given: str, subject: str, rng: random.Random) -> str:
+    """A wording that asks for media of what is shown in modality `given`; at times without a word for that."""
+    if rng.random() < 0.5:
+        return request_for(modalities, subject, rng)
+    if len(modalities) == 1:
+        return rng.choice(wordings.MAKE_SHOWN[given][modalities[0]])
+    return rng.choice(wordings.JOINT_SHOWN["+".join(modalities)])
+
+
 def _joint(wanted: Sequence[str], subject: str, rng: random.Random) -> str:
     """Several media of a subject asked for at once."""
-    kind = rng.randrange(4)
+    kind = rng.randrange(6)
     if kind == 0:
         nouns = _listed([f"{article(n)} {n}" for n in (rng.choice(NOUNS[m]) for m in wanted)])
         return rng.choice(wordings.JOINT_NOUNS).format(l=nouns, d=subject)
@@ -149,7 +173,9 @@ def _joint(wanted: Sequence[str], subject: str, rng: random.Random) -> str:
     if kind == 2:
         first, *rest = verbs
         return rng.choice(wordings.JOINT_PAIRS).format(a=f"{first} {subject}", b=_listed(rest) + " it")
-    return rng.choice(wordings.JOINT_VERBS).format(l=_listed(verbs), d=subject)
+    if kind == 3:
+        return rng.choice(wordings.JOINT_VERBS).format(l=_listed(verbs), d=subject)
+    return rng.choice(wordings.JOINT["+".join(m for m in MODALITIES if m in wanted)]).format(d=subject)
 
 
 def _an(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from recipes.pocket import corpus, wordings
-from recipes.pocket.corpus import Shown, Thing, Turn, ended, request_for, seen_as
+from recipes.pocket.corpus import Shown, Thing, Turn, ended, request_for, request_of, seen_as
 from recipes.pocket.wordings import MODALITIES, NOUNS, SHOWN
 from recipes.pocket.world import (
     CONCEPTS,
@@ -51,17 +51,18 @@ def _altered_sound(about: Sound, rng: random.Random) -> tuple[str, Sound]:
     return rng.choice(joint) + said, Sound(about.concept, **changed)
 
 
-def make_of(about: Thing, subject: str, rng: random.Random, from_modality: str = "") -> tuple[str, Turn]:
-    """A request to make something of a thing that was shown or spoken of, and the turn that answers it."""
+def make_of(about: Thing, subject: str, rng: random.Random, given: str = "") -> tuple[str, Turn]:
+    """A request to make something of a thing that is shown (as `given`) or was spoken of, and the turn that answers."""
     wanted: tuple[str, ...] = (rng.choice(MODALITIES),)
     if rng.random() < 0.15 and about.concept in SOUNDS:
         wanted = corpus.several(rng)
-    elif wanted[0] == from_modality and rng.random() < 0.7:
-        wanted = (rng.choice([m for m in MODALITIES if m != from_modality]),)
+    elif wanted[0] == given and rng.random() < 0.7:
+        wanted = (rng.choice([m for m in MODALITIES if m != given]),)
     form = "video" if "video" in wanted else wanted[0]
     target = seen_as(about, form)
+    text = request_of(wanted, given, subject, rng) if given else request_for(wanted, subject, rng)
     if target is None:
-        return request_for(wanted, subject, rng), Turn((), wordings.SILENT, (), about)
+        return text, Turn((), wordings.SILENT, (), about)
     if len(wanted) == 1 and rng.random() < {"image": 0.2, "audio": 0.35, "video": 0.5}[form]:
         more, target = altered(target, form, rng)
         if form == "video" and isinstance(target, Scene) and rng.random() < 0.3:
@@ -70,7 +71,7 @@ def make_of(about: Thing, subject: str, rng: random.Random, from_modality: str =
         else:
             text = f"{wordings.VERBS_OF[form][0]} {subject}{more}"
         return text, Turn((), target.caption(), wanted, target)
-    return request_for(wanted, subject, rng), Turn((), target.caption(), wanted, target)
+    return text, Turn((), target.caption(), wanted, target)
 
 
 def make_shown(rng: random.Random) -> Turn:
@@ -79,52 +80,47 @@ def make_shown(rng: random.Random) -> Turn:
     what = corpus.thing(rng, given)
     subject = rng.choice(SHOWN[given])
     first = rng.random() < 0.2
-    text, turn = make_of(what, "it" if first else subject, rng, given)
+    text, turn = make_of(what, "it", rng) if first else make_of(what, subject, rng, given)
     if first and turn.makes and not text.endswith("?"):
         text = rng.choice(wordings.FIRST).format(d=subject, r=text)
     return replace(turn, request=ordered(Shown(given, what), ended(text, rng), rng))
 
 
 def describe_shown(rng: random.Random) -> Turn:
+    """A medium is to be named, at times with "no film, please", or it is asked whether it is a certain thing."""
     given = rng.choice(MODALITIES)
     what = corpus.thing(rng, given)
-    text = rng.choice((*wordings.DESCRIBE, *wordings.DESCRIBE_OF[given], *wordings.DESCRIBE_OF[given], ""))
-    return Turn(ordered(Shown(given, what), text.format(n=rng.choice(NOUNS[given])), rng), what.caption(), (), what)
+    kind, answer = rng.random(), what.caption()
+    if kind < 0.7:
+        text = rng.choice((*wordings.DESCRIBE, *wordings.DESCRIBE_OF[given], *wordings.DESCRIBE_OF[given], ""))
+    elif kind < 0.9:
+        text = rng.choice(wordings.ONLY_WORDS if kind < 0.8 else wordings.KIND)
+    else:
+        guess = what.concept if rng.random() < 0.5 else rng.choice(list(CONCEPTS))
+        text = rng.choice(wordings.YES_NO).replace("{a}", f"{article(guess)} {guess}")
+        answer = f"{'yes' if guess == what.concept else 'no'}, {answer}"
+    return Turn(ordered(Shown(given, what), placed(text, given, what, rng), rng), answer, (), what)
+
+
+def placed(text: str, given: str, what: Thing, rng: random.Random) -> str:
+    """A question with the noun of the medium and the name of the thing in their places."""
+    return text.format(n=rng.choice(NOUNS[given]), c=what.concept)
 
 
 def ask(rng: random.Random) -> Turn:
     """A question about one attribute of a medium."""
     given = rng.choice(MODALITIES)
     what = corpus.thing(rng, given)
-    table: dict[str, tuple[str, ...]]
     if isinstance(what, Sound):
-        table = {
-            what.loudness: ("How loud is it?", "Is it loud or soft?", "Was that loud?"),
-            wordings.COUNTS[what.rhythm]: (
-                "How many notes are there?", "How many notes do you hear?", "Count the notes.",
-            ),
-        }  # fmt: skip
-        if what.concept not in TONELESS:
-            table[what.pitch] = ("How high is it?", "Is it high or low?", "What is the pitch?", "Is this low?")
+        answers = {"loudness": what.loudness, "rhythm": wordings.COUNTS[what.rhythm]}
+        answers |= {} if what.concept in TONELESS else {"pitch": what.pitch}
     else:
-        hue = rng.choice(("color", "colour"))
-        table = {
-            what.ground: (f"What {hue} is the ground?", f"Which {hue} is the background?", f"The {hue} of the ground?",
-                          f"What {hue} is behind it?"),
-            "in the center" if what.place == "center" else f"at the {what.place}": (
-                "Where is it?", f"Where in the {rng.choice(NOUNS[given])} is it?", f"Where is the {what.concept}?",
-                "On which side is it?", "In which part is it?",
-            ),
-            what.size: ("How large is it?", "What size is it?", "How big is it?"),
-        }  # fmt: skip
-        if given == "video":
-            table[MOTIONS[what.motion] or "still"] = (
-                "How does it move?",
-                "What does it do?",
-                "Which way does it move?",
-            )
-    answer = rng.choice(list(table))
-    return Turn(ordered(Shown(given, what), rng.choice(table[answer]), rng), answer, (), what)
+        place = "in the center" if what.place == "center" else f"at the {what.place}"
+        answers = {"ground": what.ground, "place": place, "size": what.size}
+        answers |= {"motion": MOTIONS[what.motion] or "still"} if given == "video" else {}
+    name = rng.choice(list(answers))
+    text = placed(rng.choice(wordings.ASK[name]), given, what, rng)
+    return Turn(ordered(Shown(given, what), text, rng), answers[name], (), what)
 
 
 def ordered(shown: Shown, text: str, rng: random.Random) -> tuple[str | Shown, ...]:
@@ -135,17 +131,21 @@ def ordered(shown: Shown, text: str, rng: random.Random) -> tuple[str | Shown, .
 
 
 def chat(vocabulary: Sequence[str], rng: random.Random) -> Turn:
-    if rng.random() < 0.4:
+    """Talk: what is not known, what is not shown, what makes no sound, and what has an answer of its own."""
+    kind = rng.random()
+    if kind < 0.3:
         question = rng.choice(wordings.QUESTIONS)
         while "{w}" in question:
             question = question.replace("{w}", corpus.words(vocabulary, rng, 1, 3), 1)
         return Turn((question,), wordings.UNKNOWN)
-    if rng.random() < 0.15:
-        return Turn((f"{corpus.chatter(rng)}.",), wordings.UNKNOWN)
-    if rng.random() < 0.25:
-        asked = rng.choice((wordings.DESCRIBE[0], "What is this?", request_for((rng.choice(MODALITIES),), "it", rng)))
+    if kind < 0.5:
+        remark = f"{corpus.chatter(rng)}." if kind < 0.37 else rng.choice(wordings.REMARKS)
+        return Turn((remark,), wordings.UNKNOWN)
+    if kind < 0.65:
+        modality = rng.choice(MODALITIES)
+        asked = rng.choice(("Describe it.", "What is this?", request_of((modality,), modality, "it", rng)))
         return Turn((ended(asked, rng),), wordings.NOTHING)
-    if rng.random() < 0.15:
+    if kind < 0.75:
         mute = Scene(rng.choice([c for c in CONCEPTS if c not in SOUNDS]))
         return Turn((ended(request_for(("audio",), mute.caption(), rng), rng),), wordings.SILENT, (), mute)
     answer = rng.choice(list(wordings.CHAT))
@@ -156,19 +156,17 @@ def follow(about: Thing, rng: random.Random) -> Turn:
     """What somebody says next about the thing at hand."""
     kind = rng.random()
     if kind < 0.12:
-        answer = "you are welcome."
-        return Turn((rng.choice(wordings.CHAT[answer]),), answer, (), about)
+        return Turn((rng.choice(wordings.CHAT[wordings.THANKED]),), wordings.THANKED, (), about)
     if kind < 0.22:
-        asked = rng.choice(("What is it?", "What was that?", "What is it again?", "Say it again.", "Describe it."))
-        return Turn((asked,), about.caption(), (), about)
+        return Turn((rng.choice(wordings.AGAIN),), about.caption(), (), about)
     text, turn = make_of(about, rng.choice(("it", "it", "this", "that")), rng)
     return replace(turn, request=(ended(text, rng),))
 
 
 def first(vocabulary: Sequence[str], rng: random.Random) -> Turn:
-    """The first turn of a dialogue; a sixth only copies."""
+    """The first turn of a dialogue; an eighth only copies."""
     kinds = ("copy", "make text", "make shown", "describe", "ask", "chat")
-    kind = rng.choices(kinds, (16, 28, 24, 18, 6, 8))[0]
+    kind = rng.choices(kinds, (12, 28, 24, 18, 8, 10))[0]
     if kind == "copy":
         text = corpus.words(vocabulary, rng, 2, 12)
         return Turn((rng.choice(wordings.COPY).format(d=text),), text)

@@ -1,19 +1,25 @@
-"""The published instructions, 200 for one turn and some for an agent: how they are read, and their samples."""
+"""The published instructions, 200 for one turn and some for an agent: how they are read, and their samples.
+
+Others, `DEVELOPMENT`, are there to choose by.
+"""
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
 from orchestrator.train.data.sample import MediaRef, Sample, Turn
-from recipes.pocket import world
+from recipes.pocket import corpus, world
 from recipes.pocket.eval_media import TestStyles, answer, draw, made
 
-FILE, STEPS = (Path(__file__).with_name(f"{name}.yaml") for name in ("instructions_200", "two_steps"))
+FILE, STEPS, DEVELOPMENT = (
+    Path(__file__).with_name(f"{name}.yaml") for name in ("instructions_200", "two_steps", "instructions_dev")
+)
 DESCRIPTION = re.compile(r"\{(.*?)\}")
 ANSWER = "i do not know that."  # to what asks for no media; routes look at the media alone
 STRIDE = 7  # things are shown in an order of their own: those that follow each other in the world are alike
@@ -69,3 +75,15 @@ def samples(requests: Sequence[Request], styles: TestStyles, into: Path) -> Iter
         file = styles.make(request.shows, about, into / f"{number:03d}-{about.concept}")
         asked = Turn("user", (MediaRef(request.shows, file), request.text))
         yield Sample((asked, answer(request.makes, about)), labels={"concept": (about.concept,)})
+
+
+def turns(requests: Sequence[Request], rng: random.Random) -> Iterator[corpus.Turn]:
+    """Requests as the corpus has them, random things being shown; their answers are the descriptions, if any."""
+    for request in requests:
+        if request.shows is None:
+            yield corpus.Turn((request.text,), request.description or ANSWER, request.makes)
+            continue
+        about = corpus.thing(rng, request.shows)
+        if "audio" in request.makes:
+            about = replace(about, concept=rng.choice(list(world.SOUNDS)))
+        yield corpus.Turn((corpus.Shown(request.shows, about), request.text), about.caption(), request.makes, about)

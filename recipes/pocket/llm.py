@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from recipes.pocket import corpus, dialogues, loop, options, wordings
+from recipes.pocket import corpus, dialogues, eval_requests, loop, options, wordings
 from recipes.pocket.corpus import Shown, Turn
+from recipes.pocket.eval_requests import DEVELOPMENT
 from recipes.pocket.llm_data import Batch, Dialogues
 from recipes.pocket.tokens import SIGNALS, SPECIALS, make_tokenizer, vocabulary
 from recipes.pocket.world import CONCEPTS, GROUNDS, MOTIONS, Scene
@@ -123,12 +124,13 @@ def measure(reader: Reader, data: Dialogues, count: int = 256) -> None:
         "ask": [[dialogues.ask(rng)] for _ in scenes],
         "chat": [[dialogues.chat(data.words, rng)] for _ in scenes],
         "follow up": [two_turns(rng) for _ in scenes],
+        "other people's words": [[turn] for turn in eval_requests.turns(eval_requests.read(DEVELOPMENT), rng)],
     }
     for kind, todo in kinds.items():
         got = list(answers(reader, data, todo))
         exact = sum(turns[-1].answer == text for turns, (text, _) in zip(todo, got, strict=True))
         made = sum(turns[-1].makes == found for turns, (_, found) in zip(todo, got, strict=True))
-        print(f"{kind:20s} exact {exact}/{count}, media as asked {made}/{count}", flush=True)
+        print(f"{kind:20s} exact {exact}/{len(todo)}, media as asked {made}/{len(todo)}", flush=True)
     batch = data.collate(kinds["film a caption"], 0)
     with torch.inference_mode():
         states = reader.llm.model(inputs_embeds=reader.embed(batch)).last_hidden_state[batch.ids >= data.first]

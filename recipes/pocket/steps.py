@@ -65,7 +65,7 @@ def made_then_told(rng: random.Random) -> list[Turn]:
     """Something is made, and then described."""
     modality = rng.choice(MODALITIES)
     what = corpus.thing(rng, modality)
-    asked = _joined(request_for((modality,), corpus.describe(what, rng), rng), rng.choice(wordings.ANSWER), rng)
+    asked = _joined(request_for((modality,), corpus.describe(what, rng), rng), rng.choice(wordings.OF_MADE), rng)
     return [
         Turn((ended(asked, rng),), what.caption(), (modality,), what),
         Turn(observed([(modality, what)], 1), what.caption(), (), what),

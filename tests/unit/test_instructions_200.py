@@ -16,8 +16,9 @@ from recipes.pocket.eval_requests import Request, read
 
 REQUESTS = read()
 PARTS = {  # of requests
-    "NOUNS", "SHOWN", "VERBS", "VERBS_OF", "SOUND_WORDS", "COUNTS", "MODALITIES", "POLITE", "OF_IT", "SENSES", "WISHES",
-    "JOINT_NOUNS", "JOINT_VERBS", "JOINT_SENSES", "JOINT_PAIRS", "CHATTER_WORDS",
+    "NOUNS", "SHOWN", "VERBS", "VERBS_OF", "SOUND_WORDS", "COUNTS", "MODALITIES", "POLITE", "OF_IT", "SENSES", "JOINT",
+    "JOINT_NOUNS", "JOINT_VERBS", "JOINT_SENSES", "JOINT_PAIRS", "CHATTER_WORDS", "IMPERATIVES", "PASSED_OVER",
+    "YES_NO",
 }  # fmt: skip
 DRAWN = 3000  # dialogues of the training grammar
 
@@ -53,20 +54,24 @@ JOINT = {
 }
 SEVERAL = [fill(t.rstrip("?"), l=listed, d=SUBJECT) for listed, table in JOINT.items() for t in table]
 SEVERAL += [fill(t, a=f"{VERB} {SUBJECT}", b=LISTED.format(VERB) + " it") for t in wordings.JOINT_PAIRS]
-ASKING = [fill(t.rstrip("?"), d=SUBJECT, n=NOUN, v=MOVES) for t in (*strings(wordings.MAKE), *wordings.MOVE)]
+ASKING = [
+    fill(t.rstrip("?"), d=SUBJECT, n=NOUN, v=MOVES) for t in (*strings([wordings.MAKE, wordings.JOINT]), *wordings.MOVE)
+]
 ASKING += [fill(t.replace("a {n}", "{a} {n}"), d=SUBJECT, n=NOUN, a="an?") for t in wordings.MAKE_NOUN]
-IN_PARTS = map(re.escape, strings([*wordings.ANSWER, *strings(wordings.OF_IT)]))
+IN_PARTS = map(re.escape, strings([wordings.OF_MADE, wordings.OF_IT]))
 ASK = re.compile(either([*ASKING, *SEVERAL, *IN_PARTS]), re.I)
-POLITE = [re.compile(fill(t, r="(.+)"), re.I) for t in dict.fromkeys(wordings.POLITE)]
+POLITE = [re.compile(fill(t, r="(.+)"), re.I) for t in ("{r}", *wordings.POLITE)]
 OTHERS = [
     t.rstrip(".!?")
     for name, table in vars(wordings).items()
-    if name.isupper() and name not in PARTS
+    if name.isupper() and name[0] != "_" and name not in PARTS
     for t in strings(table)
 ]
 SENTENCES = [
-    re.compile(fill(t, d=SUBJECT, n=NOUN, v=MOVES, w=WORDS, r="(.+)", a="(.+)", b="(.+)"), re.I) for t in OTHERS
+    re.compile(fill(t, d=SUBJECT, n=NOUN, v=MOVES, w=WORDS, c=WORDS, r="(.+)", a="(.+)", b="(.+)"), re.I)
+    for t in OTHERS
 ]
+SENTENCES += [re.compile(fill(t.rstrip("?."), a=WORDS, n=NOUN, c=WORDS), re.I) for t in wordings.YES_NO]
 
 
 def asks(text: str) -> bool:
@@ -106,7 +111,7 @@ def test_what_is_made_is_described_or_shown() -> None:
         "Could you draw {a red cat}?", "Please make an image of {a dog}", "Film it.",
         "Draw and play this: {a bell}", "Describe the picture.", "Hello!", "Show me a picture and a sound of {a bell}",
         "Show me what you see in motion", "Who is the big bear?", "Draw {a dog}. Then describe it.",
-        "I want {a dog} to move left",
+        "I want {a dog} to move left", "Is this a small dog?",
     ],
 )  # fmt: skip
 def test_sentences_of_the_training_are_known(form: str) -> None:
