@@ -2,8 +2,9 @@
 
     python -m recipes.pocket.vocoder --cache .pocket --out build/pocket
 
-Trained on spectrograms at several resolutions. A steady note gives it the same frame again and again, from which it can
-only make what repeats with the frames: the generator's instruments are tuned to that (`playing.tune`).
+Trained on spectrograms at several resolutions, and given half of them as the generator's autoencoder gives them back.
+A steady note is the same frame again and again, from which it can only make what repeats with the frames: the
+generator's instruments are tuned to that (`playing.tune`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from recipes.pocket import autoencoder, loop, mel, options, sound_judge, sound_pool, sounds
+from recipes.pocket import autoencoder, loop, mel, options, sound_autoencoder, sound_judge, sound_pool, sounds
 
 PLACE = "generators/audio/vocoder"
-POOL, FRAMES, BATCH, STEPS = 4000, 32, 8, 6500
+POOL, FRAMES, BATCH, STEPS = 4000, 32, 8, 10_000
 RESOLUTIONS = ((256, 64, 32), (512, 128, 64), (1024, 256, 80), (2048, 512, 128))  # window, hop, bands
 HEARD = -4.6  # log-mel below it, 60 to 80 dB under a loud note, is silence: else most of the loss is about that
 
@@ -55,12 +56,21 @@ def spectral_loss(made: Tensor, real: Tensor) -> Tensor:
     return torch.stack(losses).sum() / len(RESOLUTIONS)
 
 
-def segments(waves: Tensor) -> tuple[Tensor, Tensor]:
-    """A random batch of stretches of FRAMES frames: their log-mel spectrograms, and their waves [b, n]."""
-    rows, length = torch.randint(len(waves), (BATCH,)), FRAMES * mel.HOP
-    starts = torch.randint(sounds.SAMPLES - length, (BATCH,)).tolist()
-    real = torch.stack([waves[r, s : s + length] for r, s in zip(rows.tolist(), starts, strict=True)]).float() / 32_767
-    return mel.log_mel(real), real
+def decoded(out: Path, waves: Tensor) -> Tensor:
+    """Spectrograms [n, 128, 64] of waves (int16) as the generator's autoencoder gives them back."""
+    vae = sound_autoencoder.load(out)
+    parts = (mel.log_mel(part.float() / 32_767) for part in waves.split(128))
+    return torch.cat([sound_autoencoder.decode(vae, sound_autoencoder.encode(vae, part)).half() for part in parts])
+
+
+def segments(waves: Tensor, again: Tensor) -> tuple[Tensor, Tensor]:
+    """A random batch of stretches of FRAMES frames: log-mel spectrograms, of the waves or decoded, and waves [b, n]."""
+    rows, length = torch.randint(len(waves), (BATCH,)).tolist(), FRAMES * mel.HOP
+    starts = torch.randint(sounds.SAMPLES // mel.HOP - FRAMES, (BATCH,)).tolist()
+    at = list(zip(rows, starts, strict=True))
+    real = torch.stack([waves[r, s * mel.HOP : s * mel.HOP + length] for r, s in at]).float() / 32_767
+    given = torch.stack([again[r, s : s + FRAMES] for r, s in at]).float()
+    return torch.where(torch.rand(BATCH, 1, 1) < 0.5, given, mel.log_mel(real)), real
 
 
 def load(out: Path) -> SpeechT5HifiGan:
@@ -69,11 +79,14 @@ def load(out: Path) -> SpeechT5HifiGan:
 
 @torch.no_grad()
 def measure(vocoder: SpeechT5HifiGan, out: Path, cache: Path) -> None:
-    """What the judge hears in real sounds, in the vocoder's, and in Griffin-Lim's, at unseen pitches."""
+    """What the judge hears in real sounds and in those made of their spectrograms, at unseen pitches."""
     waves, right = sound_pool.test_set(cache, sounds.OWN_FONT, rounds=4, tuned=True)
     mels = mel.log_mel(waves)
-    made = torch.cat([vocoder(part) for part in mels.split(16)])
-    for name, again in {"real": waves, "vocoder": made, "Griffin-Lim": mel.griffin_lim(mels)}.items():
+    vae = sound_autoencoder.load(out)
+    coded = sound_autoencoder.decode(vae, sound_autoencoder.encode(vae, mels))
+    made, remade = (torch.cat([vocoder(part) for part in found.split(16)]) for found in (mels, coded))
+    heard = {"real": waves, "vocoder": made, "decoded, vocoder": remade, "Griffin-Lim": mel.griffin_lim(mels)}
+    for name, again in heard.items():
         error = (mel.log_mel(again) - mels).abs().mean().item() * mel.DECIBELS
         print(f"{name}: {error:.2f} dB, the judge hears {sound_judge.hears(out, again, right)}", flush=True)
 
@@ -85,9 +98,10 @@ def main() -> None:
     torch.manual_seed(0)
     vocoder = build()
     waves, _ = sound_pool.pool(args.cache, lambda w: (w * 32_767).short(), seed=31, count=POOL, own=1.0)
+    again = decoded(args.out, waves)
 
     def batch(_: int) -> tuple[Tensor, Tensor]:
-        return segments(waves)
+        return segments(waves, again)
 
     def plain(data: tuple[Tensor, Tensor]) -> Tensor:
         return spectral_loss(vocoder(data[0]).float(), data[1])
