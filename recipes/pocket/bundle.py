@@ -48,7 +48,7 @@ SPEC: dict[str, Any] = {
     },
 }
 TUNED = "tuned"  # the folder of what MM-IT made of the parts
-CARD, NUMBERS = (Path(__file__).with_name(name) for name in ("CARD.md", "NUMBERS.md"))
+CARD, NUMBERS, STAGES = (Path(__file__).with_name(name) for name in ("CARD.md", "NUMBERS.md", "STAGES.md"))
 
 
 def write_spec(out: Path) -> Bundle:
@@ -101,7 +101,9 @@ def card(bundle: Bundle) -> str:
     for part in bundle.names():
         shapes = [t["shape"] for file in weights.files(bundle.path(part)) for t in weights.tensors(file).values()]
         text = text.replace(f"{{{part}}}", f"{sum(map(math.prod, shapes)) / 1e6:.2f} M")
-    return text.replace("{numbers}", NUMBERS.read_text().strip() if NUMBERS.exists() else "Not measured yet.")
+    for place, file in {"{numbers}": NUMBERS, "{stages}": STAGES}.items():
+        text = text.replace(place, file.read_text().strip() if file.exists() else "Not measured yet.")
+    return text
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.evaluation import Evaluated, Number
@@ -64,6 +64,10 @@ FOLLOWED = [
 ]
 
 
+STAGED = [row for row in (*UNDERSTOOD, *MADE) if row.number.endswith("the concept") and row.measure != "text to film"]
+STAGED += [row for row in FOLLOWED if row.ways == ("",) and row.measure != SIGNALS and "many" not in row.name]
+
+
 def tables(found: Evaluated) -> str:
     """The numbers in Markdown: what is understood, what is made, how instructions are followed."""
     made = ("made, as the judge sees it", "signal bridge", "caption bridge", "signal - caption")
@@ -77,6 +81,13 @@ def tables(found: Evaluated) -> str:
         )
         if any(row.measure in measured for row in rows)
     )
+
+
+def staged(found: Mapping[str, Evaluated]) -> str:
+    """A few of the numbers after each stage of training, by the signal bridge, as a table in Markdown."""
+    rows = [(row, [row.of(stage, row.ways[0]) for stage in found.values()]) for row in STAGED]
+    heads = [_line("after", *found), _line(*["---"] * (1 + len(found)))]
+    return "\n".join([*heads, *(_line(row.name, *(str(n or NONE) for n in numbers)) for row, numbers in rows)])
 
 
 def unmet(found: Evaluated) -> list[str]:

@@ -2,22 +2,25 @@
 
     python -m recipes.pocket.evaluate --bundle pocket --cache .pocket --write
     python -m recipes.pocket.evaluate --cache .pocket --fixed tests/media
+    python -m recipes.pocket.evaluate --cache .pocket --stages MM-PT=build/pocket SFT=FOLDER
 
 The first makes the test sets (eval_sets.py) and runs `eval.yaml` on them; judges that were trained anew are taken to
 where `eval.yaml` names them. The bundle is an assembled one: in build/pocket itself the parts are still those before
-MM-IT. The second makes the small fixed sample of the test suite.
+MM-IT. The second makes the small fixed sample of the test suite. The third measures bundles after stages of training,
+with the first seed only and without films, and writes STAGES.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.evaluation import Advanced, Evaluated, Evaluation, evaluate
-from recipes.pocket.bundle import NUMBERS
+from recipes.pocket.bundle import NUMBERS, STAGES
 from recipes.pocket.eval_sets import SETS, make_fixed, make_sets
-from recipes.pocket.eval_table import tables, unmet
+from recipes.pocket.eval_table import STAGED, staged, tables, unmet
 
 FILE = Path(__file__).with_name("eval.yaml")
 JUDGES = {"judge": "pictures", "motion_judge": "motions", "sound_judge": "sounds"}  # as trained -> as `eval.yaml` says
@@ -40,6 +43,23 @@ def with_judges(evaluation: Evaluation) -> Evaluation:
         print(f"without a judge: {', '.join(sorted(lacking))}; train them by `python -m recipes.pocket {stages}`")
     kept = {name: measure for name, measure in evaluation.measures.items() if name not in lacking}
     return evaluation.model_copy(update={"measures": kept})
+
+
+def measured(evaluation: Evaluation, bundle: str, limit: int | None = None) -> Evaluated:
+    """Run an evaluation, and tell how far it is."""
+
+    def tell(event: Advanced) -> None:
+        print(f"{event.measure}: {event.done} of {event.total}", flush=True)
+
+    return evaluate(evaluation, bundle=bundle, limit=limit, on_progress=tell)
+
+
+def by_stage(evaluation: Evaluation, bundles: Mapping[str, str]) -> str:
+    """A table of some numbers of each bundle, with the first seed."""
+    names = {row.measure for row in STAGED}
+    kept = {name: measure for name, measure in evaluation.measures.items() if name in names}
+    short = evaluation.model_copy(update={"measures": kept, "seeds": evaluation.seeds[:1]})
+    return staged({stage: measured(short, bundle) for stage, bundle in bundles.items()})
 
 
 def wrong(found: Evaluated, measure: str) -> list[str]:
@@ -67,6 +87,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="only so many samples of each, for a quick look")
     parser.add_argument("--write", action="store_true", help=f"also write {NUMBERS.name}, which the card takes in")
     parser.add_argument("--fixed", type=Path, metavar="DIR", help="only make the fixed sample of the test suite")
+    parser.add_argument("--stages", nargs="+", metavar="NAME=BUNDLE", help=f"write {STAGES.name} of these bundles")
     args = parser.parse_args()
     if args.fixed:
         make_fixed(args.cache, args.fixed)
@@ -76,11 +97,11 @@ def main() -> None:
     take_judges(args.judges, FILE.parent / "judges")
     evaluation = with_judges(Evaluation.load(FILE))
     make_sets(args.cache, SETS, evaluation.seeds)
-
-    def tell(event: Advanced) -> None:
-        print(f"{event.measure}: {event.done} of {event.total}", flush=True)
-
-    found = evaluate(evaluation, bundle=args.bundle, limit=args.limit, on_progress=tell)
+    if args.stages:
+        STAGES.write_text(f"{by_stage(evaluation, dict(stage.split('=', 1) for stage in args.stages))}\n")
+        print(STAGES.read_text())
+        return
+    found = measured(evaluation, args.bundle, args.limit)
     found.write(SETS / "numbers.json")
     told = tables(found)
     print("\n".join([told, "", *wrong(found, "picture to text, plain"), *misrouted(found)]))

@@ -111,6 +111,22 @@ def test_the_numbers_of_a_bundle(evaluation: Evaluation, tiny_any_bundle: Path) 
     assert "text to picture: concept" in eval_table.unmet(found)
     assert len(recipe.wrong(found, "picture to text, plain")) <= 2
     assert all("instructions.jsonl:" in line for line in recipe.misrouted(found))
+    head, _, *rows = eval_table.staged({"MM-PT": found, "SFT": found}).splitlines()
+    assert (head, len(rows)) == ("| after | MM-PT | SFT |", len(eval_table.STAGED))
+    assert all(row.count(" | ") == 2 for row in rows)
+
+
+def test_stages_are_measured_with_one_seed_and_without_films(
+    evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(recipe, "staged", lambda found: asked.extend(found) or "")
+    monkeypatch.setattr(recipe, "measured", lambda job, bundle: asked.append((bundle, job.seeds, list(job.measures))))
+    recipe.by_stage(evaluation.model_copy(update={"seeds": (0, 1, 2)}), {"SFT": "a", "DPO": "b"})
+    (first, seeds, measures), (second, *_), *stages = asked
+    assert (first, second, seeds, stages) == ("a", "b", (0,), ["SFT", "DPO"])
+    assert "text to sound" in measures
+    assert "text to film" not in measures
 
 
 def shares(name: str, way: str, *values: float) -> Any:
