@@ -80,9 +80,10 @@ class OutputProject(Stage):
         ]
 
     def learn(self, batch: Sequence[Inputs], context: Context, objectives: Mapping[str, Mapping[str, Any]]) -> Learned:
-        """`mse`: each request brings `tau`, a condition a signal. Option `distance`: `mse`, or `l2`, the unsquared
-        distance at a position (the code of GILL and NExT-GPT). Signals count alike, and so do the tensors of a
-        condition, whatever their sizes; padding does not count."""
+        """`mse`: each request brings `tau`, a condition a signal. Option `distance`: `mse`; `l2`, the unsquared
+        distance at a position (the code of GILL and NExT-GPT); or `relative`, its square over that of tau there, so
+        that conditions of all lengths count alike. Signals count alike, and so do the tensors of a condition, whatever
+        their sizes; padding does not count."""
         outputs = self.run(batch, context)
         if "mse" not in objectives:
             return Learned(outputs)
@@ -130,9 +131,10 @@ def _distance(made: Sequence[Tensors], wanted: Sequence[Tensors], distance: str 
     """The mean distance between conditions; those made may lack tensors that the wanted have."""
     import torch
 
-    measures: dict[str, Callable[[Tensor], Tensor]] = {
-        "mse": lambda error: error.square().mean(-1),
-        "l2": lambda error: torch.linalg.vector_norm(error, dim=-1),
+    measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "mse": lambda error, _: error.square().mean(-1),
+        "l2": lambda error, _: torch.linalg.vector_norm(error, dim=-1),
+        "relative": lambda error, tau: error.square().sum(-1) / tau.square().sum(-1).clamp(min=1e-6),
     }
     if distance not in measures:
         raise UserError(f"objective mse: no distance '{distance}' is known.{nearest(distance, measures)}")
@@ -142,6 +144,6 @@ def _distance(made: Sequence[Tensors], wanted: Sequence[Tensors], distance: str 
         tau = torch.cat([item[name] for item in wanted]).to(h)
         real = [item[mask] for item in wanted for mask in MASKS.get(name, ()) if mask in item]
         weight = torch.cat(real).to(h) if real else torch.ones_like(h[..., 0])  # [b, L]
-        error = measures[distance](h - tau)
+        error = measures[distance](h - tau, tau)
         each.append(((error * weight).sum(1) / weight.sum(1).clamp(min=1)).mean())
     return torch.stack(each).mean()

@@ -21,7 +21,9 @@ class Options(BaseModel):
 class MseOptions(Options):
     """Options of equation 4."""
 
-    distance: Literal["mse", "l2"] = Field("mse", description="l2: mean over positions of the norm (GILL, NExT-GPT)")
+    distance: Literal["mse", "l2", "relative"] = Field(
+        "mse", description="l2: mean over positions of the norm (GILL, NExT-GPT); relative: of its square over tau's"
+    )
 
 
 class XGenOptions(Options):

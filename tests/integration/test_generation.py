@@ -36,7 +36,7 @@ from tests.making import (
 # --- output_project: equation 4
 
 
-@pytest.mark.parametrize("distance", ["mse", "l2"])
+@pytest.mark.parametrize("distance", ["mse", "l2", "relative"])
 def test_equation_4_by_hand(distance: str, modality: str, context: StageContext) -> None:
     lent, stage, batch = trainable(context, f"output_projectors.{modality}"), output_project(), asked(modality)
     tau = stage.targets([bare(request) for request in batch], context)
@@ -48,9 +48,13 @@ def test_equation_4_by_hand(distance: str, modality: str, context: StageContext)
     made = [item for out in stage.run(batch, lent) for item in out["condition"].items]
     wanted = context.load(f"generators.{modality}").encode_text(["a dog", "", "snow"])
     (keyword,) = made[0]
-    errors = [m[keyword] - w[keyword] for m, w in zip(made, wanted, strict=True)]
-    measure = {"mse": lambda e: e.square().mean(), "l2": lambda e: e.square().sum(-1).sqrt().mean()}[distance]
-    torch.testing.assert_close(learned.losses["mse"], torch.stack([measure(e) for e in errors]).mean())
+    measure = {
+        "mse": lambda e, _: e.square().mean(),
+        "l2": lambda e, _: e.square().sum(-1).sqrt().mean(),
+        "relative": lambda e, t: (e.square().sum(-1) / t.square().sum(-1)).mean(),
+    }[distance]
+    errors = [measure(m[keyword] - w[keyword], w[keyword]) for m, w in zip(made, wanted, strict=True)]
+    torch.testing.assert_close(learned.losses["mse"], torch.stack(errors).mean())
     assert learned.counts == {"mse": 3}
     assert [len(out["condition"].items) for out in learned.outputs] == [2, 1]
     assert reached(lent.models[f"output_projectors.{modality}"])
@@ -104,7 +108,7 @@ def test_some_projectors_read_the_states_alone(tiny_any_context: StageContext) -
 def test_what_mse_refuses(tiny_any_context: StageContext) -> None:
     request: Inputs = {"signal": signals("image", "a dog")}
     batch = [{**request, **output_project().targets([request], tiny_any_context)[0]}]
-    with pytest.raises(UserError, match=r"no distance 'l3' is known\. Known: l2, mse"):
+    with pytest.raises(UserError, match=r"no distance 'l3' is known\. Known: l2, mse, relative"):
         output_project().learn(batch, tiny_any_context, {"mse": {"distance": "l3"}})
     with pytest.raises(UserError, match=r"objective mse .* `bridge: caption`: leave it out"):
         output_project(bridge="caption").learn(batch, tiny_any_context, {"mse": {}})
