@@ -45,11 +45,11 @@ def shape(width: int, layers: int) -> dict[str, Any]:
 
 
 def teach(
-    model: nn.Module, cache: Path, path: Path, *, seed: int, pool: int, steps: int, lr: float, own: float = 0.0
+    model: nn.Module, cache: Path, path: Path, *, seed: int, pool: int, steps: int, lr: float, **shares: float
 ) -> None:
-    """Train `model`, features [b, 80, 100] -> logits of all attributes [b, 32], and print what it hears; a share of
-    `own` of the sounds is in the generator's style."""
-    heard, right = sound_pool.pool(cache, features, seed, pool, own)
+    """Train `model`, features [b, 80, 100] -> logits of all attributes [b, 32], and print what it hears; `shares` of
+    the sounds are as `sound_pool.pool` has them."""
+    heard, right = sound_pool.pool(cache, features, seed, pool, **shares)
 
     def batch(_: int) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(heard), (BATCH,))

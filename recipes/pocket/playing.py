@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recipes.pocket import effects
 from recipes.pocket.sounds import OFFSETS, OWN_FONT, RATE, SAMPLES, notes, train_font
 from recipes.pocket.world import LOUDNESSES, PITCHES, TONELESS, Sound
 
@@ -19,6 +20,7 @@ FRAME_RATE = RATE / 256  # of the generator's spectrograms
 REACH = 4.5  # semitones from a pitch: so far its notes go
 RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
 REST = 0.2  # the part of a repeated note's time that is silent
+RULED = 0.4  # of the effects that are heard in training are made by rule: there are few makers of fonts
 MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
 
 
@@ -36,12 +38,14 @@ def own(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
     return play(sound, OWN_FONT, cache, rng, OFFSETS, tuned=True)
 
 
-def varied(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
+def varied(sound: Sound, cache: Path, rng: random.Random, ruled: float = 0.0) -> np.ndarray:
     """A sound as other makers have it, float32 [SAMPLES]: a training font's, changed, and at times mixed with the same
-    note of another font."""
+    note of another font. A share of `ruled` of the effects are made by rule."""
     at = (rng.choice(OFFSETS),)
 
     def part() -> np.ndarray:
+        if sound.concept in effects.MAKERS and rng.random() < ruled:
+            return vary(effects.make(sound.concept, rng), True, rng)
         note, _ = notes(train_font(sound.concept, rng), cache).draw(sound, rng, at, own=False)
         return vary(note, sound.concept in TONELESS, rng)
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from recipes.pocket import hearing, options, sound_pool
+from recipes.pocket import hearing, options, playing, sound_pool
 
 WIDTH = 128
-POOL, STEPS, LR = 12_000, 2500, 1.5e-3
+POOL, STEPS, LR = 16_000, 5000, 1.5e-3
 
 
 class Listener(nn.Module):
@@ -41,7 +41,7 @@ def main() -> None:
     torch.manual_seed(0)
     listener = Listener()
     path = args.out / "state/sound_encoder.ckpt"
-    hearing.teach(listener, args.cache, path, seed=51, pool=POOL, steps=STEPS, lr=LR)
+    hearing.teach(listener, args.cache, path, seed=51, pool=POOL, steps=STEPS, lr=LR, ruled=playing.RULED)
     fresh = target.with_name("audio.tmp")
     listener.encoder.half().save_pretrained(fresh)
     hearing.extractor().save_pretrained(fresh)

@@ -46,7 +46,8 @@ class Studio:
         return augment.restyled(found[None], encoder.STRENGTH)
 
     def _audio(self, sound: world.Sound, file: Path, own: bool) -> None:
-        wave = (playing.own if own else playing.varied)(sound, self.cache, self.rng)
+        given = (sound, self.cache, self.rng)
+        wave = playing.own(*given) if own else playing.varied(*given, ruled=playing.RULED)
         Media.load(Audio(wave.astype(np.float32), sounds.RATE), "audio").save(file)
 
 

@@ -15,7 +15,7 @@ from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Observation
 from orchestrator.nodes.speech import told
-from recipes.pocket import bundle, corpus, playing, recordings, sounds, steps, wordings, world
+from recipes.pocket import bundle, corpus, effects, playing, recordings, sounds, steps, wordings, world
 from recipes.pocket.evaluate import FILE, with_judges
 
 WORDS = ("pear", "nesting", "toilet")
@@ -62,6 +62,41 @@ def test_a_note_that_a_font_lacks_is_one_of_another_pitch_nearby() -> None:
     note, midi_note = sounds.Notes("recorded", there).draw(world.Sound("flute", "low"), random.Random(0), (-4,), False)
     assert midi_note == 48
     assert np.array_equal(note, tone(48))
+
+
+@pytest.mark.parametrize("concept", effects.MAKERS)
+def test_effects_by_rule_are_all_different(concept: str) -> None:
+    waves = [effects.make(concept, random.Random(seed)) for seed in range(8)]
+    assert all(np.isfinite(wave).all() and np.abs(wave).max() == pytest.approx(32_000) for wave in waves)
+    assert np.array_equal(waves[0], effects.make(concept, random.Random(0)))
+    assert np.abs(np.corrcoef(waves) - np.eye(8)).max() < 0.9
+
+
+def middle(wave: np.ndarray) -> float:
+    """The mean frequency of a wave's power, in Hz."""
+    power = np.abs(np.fft.rfft(wave)) ** 2
+    return float((effects.HERTZ * power).sum() / power.sum())
+
+
+def test_effects_by_rule_have_what_they_are_known_by() -> None:
+    made = {concept: [effects.make(concept, random.Random(seed)) for seed in range(8)] for concept in effects.MAKERS}
+    assert min(map(middle, made["bird"])) > 1200 > max(map(middle, made["drum"]))
+    half = sounds.SAMPLES // 2
+    fades = {concept: [(w[half:] ** 2).sum() / (w**2).sum() for w in waves] for concept, waves in made.items()}
+    assert max(fades["fireworks"] + fades["drum"]) < 0.1 < min(fades["helicopter"] + fades["clapping hands"])
+
+
+def test_what_is_heard_in_training_is_made_by_rule_at_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr(effects, "make", lambda concept, rng: asked.append(concept) or 20_000 * tone(60))
+    monkeypatch.setattr(
+        playing, "notes", lambda font, cache: sounds.Notes(font, {("bird", 123, 60, "medium"): tone(60)})
+    )
+    for _ in range(20):
+        playing.varied(world.Sound("bird"), tmp_path, random.Random(), ruled=1)
+    assert asked == ["bird"] * 20
+    playing.varied(world.Sound("bird"), tmp_path, random.Random())
+    assert len(asked) == 20
 
 
 def test_recordings_are_known_by_their_names() -> None:
