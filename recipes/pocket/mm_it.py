@@ -18,7 +18,7 @@ from recipes.pocket import options
 from recipes.pocket.bundle import TUNED, write_spec
 from recipes.pocket.mm_pt import trained
 
-RECIPES = {"mm_it_sft": "dialogues", "mm_it_dpo": "preferences"}  # recipe -> its data
+RECIPES = ("mm_it_sft", "mm_it_dpo")
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
     tuned, bundle = out / TUNED, write_spec(out)
     if tuned.exists():
         return
-    for name, data in RECIPES.items():
-        bundle = trained(name, data, bundle.root, out)
+    for name in RECIPES:
+        bundle = trained(name, bundle.root, out)
     fresh = tuned.with_suffix(".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
     save_weights(load_part(bundle, "llm", "cpu", torch.float32), fresh / "llm", bundle.path("llm"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Observation
 from orchestrator.nodes.speech import told
-from recipes.pocket import bundle, corpus, effects, playing, recordings, sounds, steps, wordings, world
+from recipes.pocket import bundle, corpus, effects, mm_pt, playing, recordings, sounds, steps, wordings, world
 from recipes.pocket.evaluate import FILE, with_judges
 
 WORDS = ("pear", "nesting", "toilet")
@@ -142,6 +143,23 @@ def test_projectors_that_are_still_to_be_trained_are_not_in_the_bundle(tmp_path:
     spec = yaml.safe_load((tmp_path / BUNDLE_FILE).read_text())
     assert (list(spec["input_projectors"]), spec["output_projectors"]) == (["image"], {})
     assert bundle.place("output_projectors.video") == "projectors/video_out"
+
+
+def test_recipes_take_the_data_that_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, made = [], SimpleNamespace(bundle=tmp_path)
+    monkeypatch.setattr(mm_pt, "train", lambda recipe, out, on_event: asked.append((recipe, out)) or made)
+    monkeypatch.setattr(mm_pt.Bundle, "open", lambda folder: folder)
+    (tmp_path / "data").mkdir()
+    for name in ("dialogues", "mm_pt_input"):
+        (tmp_path / f"data/{name}.jsonl").write_text("")
+    mm_pt.trained("mm_it_sft", tmp_path / "bundle", tmp_path)
+    ((recipe, out),) = asked
+    assert recipe.bundle == str(tmp_path / "bundle")
+    assert [(e.path, e.share) for e in recipe.data] == [
+        (str(tmp_path / "data/dialogues.jsonl"), 2),
+        (str(tmp_path / "data/mm_pt_input.jsonl"), 3),
+    ]
+    assert out == tmp_path / "train/mm_it_sft"
 
 
 def test_measures_without_a_judge_are_left_out_and_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
