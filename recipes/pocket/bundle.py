@@ -70,13 +70,13 @@ def place(part: str) -> str:
 def assemble(out: Path, into: Path) -> None:
     """Copy the parts of `out` into a finished bundle, those of MM-IT first: weights in half precision, card, hashes.
     What stands in `into` is replaced only if all parts are there."""
-    folders = dict.fromkeys(_folders())
-    if missing := [folder for folder in folders if not list((out / folder).rglob("*.safetensors"))]:
+    places = dict.fromkeys(folders())
+    if missing := [folder for folder in places if not list((out / folder).rglob("*.safetensors"))]:
         raise SystemExit(f"{into} stays as it is: {out} lacks {', '.join(missing)}; run the stages that make them")
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     shutil.copy(write_spec(out).root / BUNDLE_FILE, into)
-    for folder in folders:
+    for folder in places:
         tuned = out / TUNED / folder
         shutil.copytree(tuned if tuned.exists() else out / folder, into / folder)
     for file in into.rglob("*.safetensors"):
@@ -88,7 +88,7 @@ def assemble(out: Path, into: Path) -> None:
     print(f"{into}: {size / 1e6:.1f} MB; problems: {verify(Bundle.open(into)) or 'none'}")
 
 
-def _folders() -> Iterator[str]:
+def folders() -> Iterator[str]:
     """The folders of all parts of the specification."""
     groups = (group for group in SPEC.values() if isinstance(group, dict))
     parts = (part for group in groups for part in (group, *group.values()) if isinstance(part, dict))

@@ -1,4 +1,4 @@
-"""MM-IT of the pocket bundle: SFT on dialogues, then DPO on preferences, by the recipes that ship.
+"""MM-IT of the pocket bundle: SFT on dialogues, DPO on preferences, and equation 4 once more, by the recipes that ship.
 
     python -m recipes.pocket.mm_it --out build/pocket
 
@@ -15,10 +15,10 @@ import torch
 from orchestrator.models.llm.adapter import save_weights
 from orchestrator.models.loading import load_part
 from recipes.pocket import options
-from recipes.pocket.bundle import TUNED, write_spec
+from recipes.pocket.bundle import TUNED, place, write_spec
 from recipes.pocket.mm_pt import trained
 
-RECIPES = ("mm_it_sft", "mm_it_dpo")
+RECIPES = ("mm_it_sft", "mm_it_dpo", "mm_it_output")
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     save_weights(load_part(bundle, "llm", "cpu", torch.float32), fresh / "llm", bundle.path("llm"))
     for part in bundle.names():
         if "projectors" in part:
-            shutil.copytree(bundle.path(part), fresh / bundle.part(part).path)
+            shutil.copytree(bundle.path(part), fresh / place(part))
     fresh.rename(tuned)
 
 

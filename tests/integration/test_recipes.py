@@ -22,6 +22,8 @@ from orchestrator.train.graph.nodes import Nodes
 from orchestrator.train.recipe import Recipe
 from orchestrator.train.trainer import train
 from orchestrator.train.tuning import LoraTuning, ProjectorTuning
+from recipes.pocket import bundle as recipe_bundle
+from recipes.pocket import mm_it
 from tests import tiny
 from tests.training import medium
 
@@ -218,7 +220,7 @@ def test_a_recipe_trains(name: str, request: Any, data: Path, tmp_path: Path) ->
 def test_stages_build_on_each_other(tiny_any_bundle: Path, data: Path, tmp_path: Path) -> None:
     """Each stage of the pocket recipes trains on the bundle that the one before wrote; the last one runs."""
     bundle = tiny_any_bundle
-    for name in ("mm_pt_input", "mm_pt_output", "mm_it_sft", "mm_it_dpo"):
+    for name in ("mm_pt_input", "mm_pt_output", "mm_it_sft", "mm_it_dpo", "mm_it_output"):
         shown = {"sample.count": 2} if name == "mm_it_sft" else {}
         recipe = tiny_recipe(name, bundle, data, **shown)
         result = train(recipe, tmp_path / name, device="cpu")
@@ -227,7 +229,31 @@ def test_stages_build_on_each_other(tiny_any_bundle: Path, data: Path, tmp_path:
     assert len(list((tmp_path / "mm_it_sft/samples/step-2").glob("*.txt"))) == 2
     made = Bundle.open(bundle)
     owners = {part: made.owner(part).name for part in ("input_projectors.image", "output_projectors.video", "llm")}
-    assert owners == {"input_projectors.image": "mm-it-sft", "output_projectors.video": "mm-it-sft", "llm": "tiny-any"}
+    assert owners == {
+        "input_projectors.image": "mm-it-sft",
+        "output_projectors.video": "mm-it-output",
+        "llm": "tiny-any",
+    }
     assert [folder.parent.parent.name for folder in made.adapters] == ["mm_it_sft", "mm_it_dpo"]
     flow = Flow.of("image -> text + video", bundle=bundle).with_fields({"generate.steps": 1})
     assert flow.run(image=medium("image"), cache=False, device="cpu")["video"].modality == "video"
+
+
+def test_what_mm_it_made_stands_where_the_bundle_is_assembled(
+    tiny_any_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of MM-IT that are not found would leave its LLM with the projectors of MM-PT."""
+    asked: list[tuple[str, Path]] = []
+
+    def trained(name: str, bundle: Path, out: Path) -> Bundle:
+        asked.append((name, bundle))
+        return Bundle.open(tiny_any_bundle)
+
+    monkeypatch.setattr(mm_it, "trained", trained)
+    monkeypatch.setattr(mm_it, "write_spec", lambda out: Bundle.open(tiny_any_bundle))
+    monkeypatch.setattr("sys.argv", ["mm_it", "--out", str(tmp_path)])
+    mm_it.main()
+    assert [name for name, _ in asked] == ["mm_it_sft", "mm_it_dpo", "mm_it_output"]
+    looked_for = {folder for folder in recipe_bundle.folders() if folder.startswith(("llm", "projectors"))}
+    made = {str(file.parent.relative_to(tmp_path / "tuned")) for file in tmp_path.rglob("*.safetensors")}
+    assert made == looked_for
