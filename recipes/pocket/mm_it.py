@@ -1,4 +1,5 @@
-"""MM-IT of the pocket bundle: SFT on dialogues, DPO on preferences, and equation 4 once more, by the recipes that ship.
+"""MM-IT of the pocket bundle, by the recipes that ship: SFT on dialogues, DPO on preferences, and the projectors once
+more, by equations 2 and 4, under the LLM that these have changed.
 
     python -m recipes.pocket.mm_it --out build/pocket
 
@@ -18,7 +19,7 @@ from recipes.pocket import options
 from recipes.pocket.bundle import TUNED, place, write_spec
 from recipes.pocket.mm_pt import trained
 
-RECIPES = ("mm_it_sft", "mm_it_dpo", "mm_it_output")
+RECIPES = ("mm_it_sft", "mm_it_dpo", "mm_it_input", "mm_it_output")
 
 
 def main() -> None:

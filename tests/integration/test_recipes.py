@@ -220,7 +220,7 @@ def test_a_recipe_trains(name: str, request: Any, data: Path, tmp_path: Path) ->
 def test_stages_build_on_each_other(tiny_any_bundle: Path, data: Path, tmp_path: Path) -> None:
     """Each stage of the pocket recipes trains on the bundle that the one before wrote; the last one runs."""
     bundle = tiny_any_bundle
-    for name in ("mm_pt_input", "mm_pt_output", "mm_it_sft", "mm_it_dpo", "mm_it_output"):
+    for name in ("mm_pt_input", "mm_pt_output", "mm_it_sft", "mm_it_dpo", "mm_it_input", "mm_it_output"):
         shown = {"sample.count": 2} if name == "mm_it_sft" else {}
         recipe = tiny_recipe(name, bundle, data, **shown)
         result = train(recipe, tmp_path / name, device="cpu")
@@ -253,7 +253,7 @@ def test_what_mm_it_made_stands_where_the_bundle_is_assembled(
     monkeypatch.setattr(mm_it, "write_spec", lambda out: Bundle.open(tiny_any_bundle))
     monkeypatch.setattr("sys.argv", ["mm_it", "--out", str(tmp_path)])
     mm_it.main()
-    assert [name for name, _ in asked] == ["mm_it_sft", "mm_it_dpo", "mm_it_output"]
+    assert [name for name, _ in asked] == ["mm_it_sft", "mm_it_dpo", "mm_it_input", "mm_it_output"]
     looked_for = {folder for folder in recipe_bundle.folders() if folder.startswith(("llm", "projectors"))}
     made = {str(file.parent.relative_to(tmp_path / "tuned")) for file in tmp_path.rglob("*.safetensors")}
     assert made == looked_for
