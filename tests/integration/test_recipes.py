@@ -230,7 +230,7 @@ def test_stages_build_on_each_other(tiny_any_bundle: Path, data: Path, tmp_path:
     made = Bundle.open(bundle)
     owners = {part: made.owner(part).name for part in ("input_projectors.image", "output_projectors.video", "llm")}
     assert owners == {
-        "input_projectors.image": "mm-it-sft",
+        "input_projectors.image": "mm-it-input",
         "output_projectors.video": "mm-it-output",
         "llm": "tiny-any",
     }
