@@ -80,16 +80,6 @@ def test_it_goes_on_only_with_the_same_recipe(recipe: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)["step"] == 3
 
 
-def test_a_run_that_is_over_leaves_its_bundle_as_it_is(recipe: Path) -> None:
-    """Runs that go on from a bundle know it by its files: a second call may not make others of them."""
-    assert orch(recipe) == 0
-    bundle = recipe.parent / "out" / "bundle"
-    before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in bundle.rglob("*") if file.is_file()}
-    assert orch(recipe) == 0
-    after = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in bundle.rglob("*") if file.is_file()}
-    assert before == after
-
-
 def test_a_dry_run_writes_nothing(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert orch(recipe, "--dry-run") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "rehearsed"

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from orchestrator.errors import Cancelled, OrchError, OutOfMemory, TrainError
-from orchestrator.models.bundle import BUNDLE_FILE
 from orchestrator.train.data.sample import Sample
 from orchestrator.train.run import events as ev
 from orchestrator.train.run import resume
@@ -130,9 +129,6 @@ class Loop:
         return read_optimizer(place)
 
     def _steps(self) -> None:
-        """To the end. A run that is over leaves its bundle as it is: what derives from it knows it by its files."""
-        if self.step >= self.steps and (self.out / BUNDLE / BUNDLE_FILE).exists():
-            return
         data = self._feed(self.position)
         with Interrupt() as interrupt:
             while self.step < self.steps:
