@@ -77,6 +77,13 @@ def misrouted(found: Evaluated) -> list[str]:
     ]
 
 
+def _stage(text: str) -> tuple[str, str]:
+    name, found, bundle = text.partition("=")
+    if not (name and found and bundle):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=BUNDLE, e.g. SFT=build/pocket/train/mm_it_sft/bundle")
+    return name, bundle
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="pocket", help="name or folder")
@@ -87,18 +94,19 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="only so many samples of each, for a quick look")
     parser.add_argument("--write", action="store_true", help=f"also write {NUMBERS.name}, which the card takes in")
     parser.add_argument("--fixed", type=Path, metavar="DIR", help="only make the fixed sample of the test suite")
-    parser.add_argument("--stages", nargs="+", metavar="NAME=BUNDLE", help=f"write {STAGES.name} of these bundles")
+    parser.add_argument("--stages", nargs="+", type=_stage, metavar="NAME=BUNDLE", help=f"write {STAGES.name} of these")
     args = parser.parse_args()
     if args.fixed:
         make_fixed(args.cache, args.fixed)
         return
-    if args.write and args.limit:
-        parser.error(f"{NUMBERS.name} takes whole numbers: give --write or --limit")
+    for option, file in (("write", NUMBERS), ("stages", STAGES)):
+        if getattr(args, option) and args.limit:
+            parser.error(f"{file.name} takes whole numbers: give --{option} or --limit")
     take_judges(args.judges, FILE.parent / "judges")
     evaluation = with_judges(Evaluation.load(FILE))
     make_sets(args.cache, SETS, evaluation.seeds)
     if args.stages:
-        STAGES.write_text(f"{by_stage(evaluation, dict(stage.split('=', 1) for stage in args.stages))}\n")
+        STAGES.write_text(f"{by_stage(evaluation, dict(args.stages))}\n")
         print(STAGES.read_text())
         return
     found = measured(evaluation, args.bundle, args.limit)

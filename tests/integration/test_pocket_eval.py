@@ -181,6 +181,13 @@ def test_judges_that_are_not_trained_yet_are_not_taken(tmp_path: Path) -> None:
     assert not (tmp_path / "judges").exists()
 
 
+def test_a_stage_is_a_name_and_a_bundle(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--stages", "MM-PT=build/pocket", "SFT"])
+    with pytest.raises(SystemExit):
+        recipe.main()
+    assert "'SFT' is not NAME=BUNDLE, e.g. SFT=build/pocket/train/mm_it_sft/bundle" in capsys.readouterr().err
+
+
 def test_numbers_of_a_part_are_not_for_the_card(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,5 @@
-"""The published set of instructions: 200 of the kinds that are told, in sentences that no training can have."""
+"""The published set of instructions, 200 of the kinds that are told, and the one to choose by: no training has their
+sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 
 from orchestrator.evaluation.text import plain
 from recipes.pocket import corpus, steps, wordings, world
-from recipes.pocket.eval_requests import Request, read
+from recipes.pocket.eval_requests import DEVELOPMENT, Request, read
 
 REQUESTS = read()
 PARTS = {  # of requests
@@ -95,6 +96,10 @@ def test_there_are_200_of_these_kinds() -> None:
     assert all(list(r.makes) == [m for m in wordings.MODALITIES if m in r.makes] for r in REQUESTS)
 
 
+def test_what_is_chosen_by_is_not_what_is_published() -> None:
+    assert not {plain(request.text) for request in read(DEVELOPMENT)} & {plain(request.text) for request in REQUESTS}
+
+
 def test_what_is_made_is_described_or_shown() -> None:
     concepts = sorted(world.CONCEPTS, key=len, reverse=True)
     for request in REQUESTS:
@@ -118,7 +123,7 @@ def test_sentences_of_the_training_are_known(form: str) -> None:
     assert trained(Request(form, (), None))
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: r.form)
+@pytest.mark.parametrize("request_", [*REQUESTS, *read(DEVELOPMENT)], ids=lambda r: r.form)
 def test_no_sentence_is_one_of_the_training(request_: Request) -> None:
     assert not trained(request_)
 
