@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.evaluation import Evaluated, Evaluation, evaluate
+from orchestrator.models.bundle import Bundle
+from recipes.pocket.bundle import NUMBERS, card
 from recipes.pocket.evaluate import FILE
 
 MEDIA = Path(__file__).parents[1] / "media"
@@ -47,3 +49,9 @@ def test_instructions_get_the_media_that_they_ask_for() -> None:
     found = measured(metric="routes", data=data("asked.jsonl"))["fixed"]
     right = {number.way: number.mean for number in found["right route"] if number.modality == "all"}
     assert right[""] >= 0.9, found.cases
+
+
+def test_card_and_readme_have_the_numbers_that_were_measured() -> None:
+    bundle = Bundle.open("pocket")
+    assert (bundle.root / "README.md").read_text() == card(bundle), "run python -m recipes.pocket.bundle"
+    assert NUMBERS.read_text().strip() in (MEDIA.parents[1] / "README.md").read_text()
