@@ -11,9 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from orchestrator.models.bundle import BUNDLE_FILE, Bundle
+from orchestrator.models.bundle import Bundle
 from orchestrator.train.recipe import Recipe
-from orchestrator.train.run.loop import BUNDLE
 from orchestrator.train.trainer import train
 from recipes.pocket import options
 from recipes.pocket.bundle import place, write_spec
@@ -22,15 +21,12 @@ RECIPES = ("mm_pt_input", "mm_pt_output")
 
 
 def trained(name: str, bundle: Path, out: Path) -> Bundle:
-    """What a recipe makes of a bundle, with the data in `out`. Goes on where it stopped; nothing if it is over."""
-    done = out / "train" / name / BUNDLE
-    if (done / BUNDLE_FILE).exists():
-        return Bundle.open(done)
+    """What a recipe makes of a bundle, with the data in `out`. Goes on where it stopped."""
     file = Path(__file__).parents[1] / f"{name}.yaml"
     entries = yaml.safe_load(file.read_text())["data"]
     data = [{**entry, "path": str(out / "data" / Path(entry["path"]).name)} for entry in entries]
     recipe = Recipe.load(file, {"bundle": json.dumps(str(bundle)), "data": json.dumps(data)})
-    made = train(recipe, done.parent, on_event=lambda event: print(event, flush=True))
+    made = train(recipe, out / "train" / name, on_event=lambda event: print(event, flush=True))
     return Bundle.open(str(made.bundle))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.cli.main import main
 from orchestrator.models.bundle import Bundle
+from orchestrator.train.graph.flow_task import FlowTask
 
 MEDIA = Path(__file__).parents[1] / "media" / "pictures"
 RECIPE = """
@@ -78,6 +79,43 @@ def test_it_goes_on_only_with_the_same_recipe(recipe: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["step"] == 4
     assert orch(recipe, "--fresh", "--set", "lr=5e-4") == 0
     assert json.loads(capsys.readouterr().out)["step"] == 3
+
+
+def test_a_run_that_is_over_leaves_its_bundle_as_it_is(recipe: Path) -> None:
+    """Runs that go on from a bundle know it by its files: a second call may not make others of them."""
+    bundle = recipe.parent / "out" / "bundle"
+
+    def files() -> dict[Path, tuple[int, bytes]]:
+        return {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in bundle.rglob("*") if f.is_file()}
+
+    assert orch(recipe) == 0
+    before = files()
+    assert orch(recipe) == 0
+    assert files() == before
+    assert orch(recipe, "--steps", "4") == 0
+    longer = files()
+    weights = next(f for f in before if f.suffix == ".safetensors")
+    assert longer[weights][1] != before[weights][1]
+    assert Bundle.open(bundle).spec.name == "toy"
+    assert not bundle.with_name("bundle.partial").exists()
+
+
+def test_a_bundle_that_was_not_written_whole_is_written_anew(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(task: FlowTask, folder: Path, step: int) -> None:
+        folder.mkdir()
+        (folder / "half").write_text("")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FlowTask, "export", killed)
+        assert orch(recipe) != 0
+    bundle = recipe.parent / "out" / "bundle"
+    assert not bundle.exists()
+    assert orch(recipe) == 0
+    assert Bundle.open(bundle).spec.name == "toy"
+    assert not (bundle / "half").exists()
 
 
 def test_a_dry_run_writes_nothing(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

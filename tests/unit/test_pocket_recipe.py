@@ -160,10 +160,6 @@ def test_recipes_take_the_data_that_were_made(tmp_path: Path, monkeypatch: pytes
         (str(tmp_path / "data/mm_pt_input.jsonl"), 2),
     ]
     assert out == tmp_path / "train/mm_it_sft"
-    (out / "bundle").mkdir(parents=True)
-    (out / "bundle" / BUNDLE_FILE).write_text("")
-    assert mm_pt.trained("mm_it_sft", tmp_path / "bundle", tmp_path) == out / "bundle"  # it is over
-    assert len(asked) == 1
 
 
 def test_measures_without_a_judge_are_left_out_and_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

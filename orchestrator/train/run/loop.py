@@ -5,6 +5,7 @@ All that is random in a step follows from the seed and the step, so a resumed ru
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from orchestrator.errors import Cancelled, OrchError, OutOfMemory, TrainError
 from orchestrator.train.data.sample import Sample
 from orchestrator.train.run import events as ev
 from orchestrator.train.run import resume
-from orchestrator.train.run.checkpoint import PARTS, Checkpoints, State, read_optimizer, read_state, write
+from orchestrator.train.run.checkpoint import PARTIAL, PARTS, Checkpoints, State, read_optimizer, read_state, write
 from orchestrator.train.run.estimate import memory, parts, used
 from orchestrator.train.run.fleet import Fleet
 from orchestrator.train.run.guard import Guard
@@ -33,6 +34,7 @@ from orchestrator.train.run.task import Prepared, Task
 Feed = Callable[[int], Iterator[tuple[int, Sequence[Sample]]]]
 """Position in the data -> this process's batches from there on, each with the position after it."""
 BUNDLE, CHECKPOINTS, SAMPLES = "bundle", "checkpoints", "samples"  # folders in that of the run
+STEP = "step"  # the file in a bundle that says which step's it is
 OnEvent = Callable[[ev.Event], None]
 
 
@@ -148,7 +150,19 @@ class Loop:
         self._sample()
         with self.learner.whole(averaged=True):
             if self.fleet.main:
-                self.task.export(self.out / BUNDLE, self.step)
+                self._export()
+
+    def _export(self) -> None:
+        """Write the result beside its place, then move it there. That of this very step stays as it is: runs that go on
+        from it know it by its files."""
+        place, partial = self.out / BUNDLE, self.out / f"{BUNDLE}{PARTIAL}"
+        if (mark := place / STEP).is_file() and mark.read_text() == str(self.step):
+            return
+        shutil.rmtree(partial, ignore_errors=True)
+        self.task.export(partial, self.step)
+        (partial / STEP).write_text(str(self.step))
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
 
     def _load(self, data: Iterator[tuple[int, Sequence[Sample]]], stop: bool) -> _Load:
         """The batches of a step; none if the data are at their end."""
