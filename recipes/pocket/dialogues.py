@@ -97,7 +97,7 @@ def describe_shown(rng: random.Random) -> Turn:
         text = rng.choice(wordings.ONLY_WORDS if kind < 0.8 else wordings.KIND)
     else:
         guess = what.concept if rng.random() < 0.5 else rng.choice(list(CONCEPTS))
-        text = rng.choice(wordings.YES_NO).replace("{a}", f"{article(guess)} {guess}")
+        text = rng.choice(wordings.YES_NO).replace("{a}", f"{article(guess)} {guess}").replace("{c}", guess)
         answer = f"{'yes' if guess == what.concept else 'no'}, {answer}"
     return Turn(ordered(Shown(given, what), placed(text, given, what, rng), rng), answer, (), what)
 

@@ -21,6 +21,7 @@ REACH = 4.5  # semitones from a pitch: so far its notes go
 RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
 REST = 0.2  # the part of a repeated note's time that is silent
 RULED = 0.4  # of the effects that are heard in training are made by rule: there are few makers of fonts
+LOOPED = 0.3  # of the notes go on as a loop, as those of small soundfonts do
 MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
 
 
@@ -46,7 +47,9 @@ def varied(sound: Sound, cache: Path, rng: random.Random, ruled: float = 0.0) ->
     def part() -> np.ndarray:
         if sound.concept in effects.MAKERS and rng.random() < ruled:
             return vary(effects.make(sound.concept, rng), True, rng)
-        note, _ = notes(train_font(sound.concept, rng), cache).draw(sound, rng, at, own=False)
+        note, midi_note = notes(train_font(sound.concept, rng), cache).draw(sound, rng, at, own=False)
+        if sound.concept not in TONELESS and rng.random() < LOOPED:
+            note = looped(note, hertz(midi_note), rng)
         return vary(note, sound.concept in TONELESS, rng)
 
     made = part()
@@ -86,6 +89,18 @@ def tune(note: np.ndarray, midi_note: int, pitch: str) -> np.ndarray:
 
 def hertz(midi_note: int) -> float:
     return float(440 * 2 ** ((midi_note - 69) / 12))
+
+
+def looped(note: np.ndarray, pitch: float, rng: random.Random) -> np.ndarray:
+    """A note [SAMPLES] of a pitch in Hz that goes on, after its beginning, as a loop of a few of its periods."""
+    start, length = round(rng.uniform(0.05, 0.5) * RATE), round(rng.randint(1, 16) * RATE / pitch)
+    fade = np.linspace(0, 1, length // 2)
+    loop = note[start : start + length].astype(np.float64)
+    before = note[start - len(fade) : start]
+    loop[length - len(fade) :] = loop[length - len(fade) :] * (1 - fade) + before * fade  # so that its ends meet
+    found = note.astype(np.float64)
+    found[start:] = np.resize(loop, len(note) - start)
+    return found * np.exp(-np.maximum(0, np.arange(len(note)) - start) / RATE * rng.choice((0, rng.uniform(0, 4))))
 
 
 def vary(note: np.ndarray, toneless: bool, rng: random.Random) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The sounds: notes and effects of General MIDI soundfonts, rendered once by fluidsynth and kept as one .npz a font.
+"""The sounds: notes and effects of General MIDI soundfonts, rendered once and kept as one .npz a font.
 
     python -m recipes.pocket.sounds --cache .pocket
 
-Needs `fluidsynth`, `npm` and the soundfonts (Debian: fluid-soundfont-gm, musescore-general-soundfont-small,
-csound-soundfont and, for the published test only, timgm6mb-soundfont). Licences: see NOTICE. Waveforms are 16 kHz,
-mono, 2.048 s.
+Needs `fluidsynth`, `wildmidi`, `npm` and the soundfonts (Debian: fluid-soundfont-gm, fluid-soundfont-gs,
+musescore-general-soundfont-small, csound-soundfont, opl3-soundfont, freepats and, for the published test only,
+timgm6mb-soundfont). Licences: see NOTICE. Waveforms are 16 kHz, mono, 2.048 s.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functools import cache as once
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from recipes.pocket import recordings
 from recipes.pocket.sources import fetch
@@ -32,15 +33,22 @@ FONTS = {
     "musescore": "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
     "csound": "/usr/share/sounds/sf2/sf_GMbank.sf2",
     "sonivox": "@coderline/alphatab:dist/soundfont/sonivox.sf2",  # a file of an npm package
+    "opl3": "/usr/share/sounds/sf2/OPL-3_FM_128M.sf2",
+    "freepats": "/etc/timidity/freepats.cfg",
+    "gs": "/usr/share/sounds/sf2/FluidR3_GS.sf2",
     "timgm": "/usr/share/sounds/sf2/TimGM6mb.sf2",
 }
 RECORDED = "recorded"  # real instruments (`recordings`), used like a font
-TRAIN_FONTS = ("fluid", "musescore", "csound", "sonivox", RECORDED)
+TRAIN_FONTS = ("fluid", "musescore", "csound", "sonivox", "opl3", "freepats", "gs", RECORDED)
 TEST_FONT = "timgm"  # no recipe may train on it
 OWN_FONT = "fluid"  # the generator's style
-# the programs of a font that may be used: the others of csound's are, note by note, those of the test font
+BANKS = {"gs": {112: (5, 124), 123: (3, 123), 124: (1, 124), 127: (3, 127)}}  # font -> program -> its bank and program
+# the programs of a font that may be used: notes of the others are, or may be, those of the test font, or missing
 CLEAN = {
     "csound": frozenset({52, 56, 60, 65, 73, 14, 116, 117, 118, 122, 123, 124, 125, 126, 127}),
+    "opl3": frozenset(range(128)) - {116},
+    "freepats": frozenset({24, 25, 40, 56, 59, 65, 64, 66, 23, 73, 14, 125, 122, 19, 60, 53, 80}),
+    "gs": frozenset(BANKS["gs"]),
     RECORDED: frozenset(recordings.PROGRAMS),
 }
 OFFSETS, TEST_OFFSETS = (-4, -2, 0, 2, 4), (-3, -1, 1, 3)  # semitones from a pitch: the test's are not trained on
@@ -49,8 +57,9 @@ RENDER_RATE, TICKS = 48_000, 960  # a second; rendered finer than it is kept, so
 HELD, SLOT = 2.4, 3.2  # seconds: of a note, and until the next
 
 
-def _events(program: int, notes: Sequence[tuple[int, int]]) -> Iterator[tuple[float, bytes]]:
+def _events(bank: int, program: int, notes: Sequence[tuple[int, int]]) -> Iterator[tuple[float, bytes]]:
     """Seconds and MIDI messages on channel 0: each (note, velocity) in a slot of its own, silenced at its end."""
+    yield 0.0, bytes((0xB0, 0, bank))
     yield 0.0, bytes((0xC0, program))
     for i, (note, velocity) in enumerate(notes):
         yield i * SLOT, bytes((0x90, note, velocity))
@@ -58,10 +67,10 @@ def _events(program: int, notes: Sequence[tuple[int, int]]) -> Iterator[tuple[fl
         yield (i + 1) * SLOT - 0.05, bytes((0xB0, 120, 0))
 
 
-def midi(program: int, notes: Sequence[tuple[int, int]]) -> bytes:
+def midi(program: int, notes: Sequence[tuple[int, int]], bank: int = 0) -> bytes:
     """A Standard MIDI File of one track; 480 ticks a beat at 120 beats a minute are `TICKS` a second."""
     track, now = bytearray(), 0
-    for seconds, message in _events(program, notes):
+    for seconds, message in _events(bank, program, notes):
         tick = round(seconds * TICKS)
         track += _varying(tick - now) + message
         now = tick
@@ -83,19 +92,23 @@ def file_of(font: str, cache: Path) -> Path:
     return fetch(package, cache) / file if colon else Path(package)
 
 
-def render(font: Path, program: int, notes: Sequence[tuple[int, int]]) -> np.ndarray:
+def render(font: Path, program: int, notes: Sequence[tuple[int, int]], bank: int = 0) -> np.ndarray:
     """Notes (MIDI note, velocity) of a program -> int16 [n, SAMPLES], from where each is first heard, at full scale."""
     with tempfile.TemporaryDirectory() as folder:
-        song, raw = Path(folder, "song.mid"), Path(folder, "song.raw")
-        song.write_bytes(midi(program, notes))
-        options = ["-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(RENDER_RATE)]
-        formats = ["-T", "raw", "-O", "s16", "-E", "little", "-F", str(raw)]
-        subprocess.run(["fluidsynth", *options, *formats, str(font), str(song)], check=True, capture_output=True)
-        wave = np.fromfile(raw, "<i2").reshape(-1, 2).mean(1)
+        song, out = Path(folder, "song.mid"), Path(folder, "song.wav")
+        song.write_bytes(midi(program, notes, bank))
+        rate = ["-r", str(RENDER_RATE)]
+        if font.suffix == ".cfg":  # patches of a Gravis Ultrasound
+            command = ["wildmidi", "-c", str(font), *rate, "-o", str(out), str(song)]
+        else:
+            dry = ["-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.5"]
+            command = ["fluidsynth", *dry, *rate, "-T", "wav", "-O", "s16", "-F", str(out), str(font), str(song)]
+        subprocess.run(command, check=True, capture_output=True)
+        wave = soundfile.read(out, always_2d=True)[0].mean(1)
     slot, keep = round(SLOT * RENDER_RATE), round(SLOT * RATE)
     wave = np.pad(wave, (0, max(0, slot * len(notes) - len(wave))))[: slot * len(notes)].reshape(-1, slot)
     wave = np.fft.irfft(np.fft.rfft(wave)[:, : keep // 2 + 1], keep)  # an ideal low-pass, then every third sample
-    return np.stack([_trim(row) for row in wave])
+    return np.stack([_trim(32_000 * row) for row in wave])
 
 
 def recording(program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
@@ -166,9 +179,11 @@ def notes(font: str, cache: Path) -> Notes:
         parts = []
         for program in dict.fromkeys(key[1] for key in keys):
             wanted = [(note, VELOCITIES[loudness]) for _, own, note, loudness in keys if own == program]
-            parts.append(
-                recording(program, wanted, cache) if font == RECORDED else render(file_of(font, cache), program, wanted)
-            )
+            if font == RECORDED:
+                parts.append(recording(program, wanted, cache))
+            else:
+                bank, own = BANKS.get(font, {}).get(program, (0, program))
+                parts.append(render(file_of(font, cache), own, wanted, bank))
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, waves=np.concatenate(parts))
     with np.load(path) as kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,19 @@ from orchestrator.models.llm.calls import Call
 from orchestrator.nodes.media import Media
 from orchestrator.nodes.ports import Observation
 from orchestrator.nodes.speech import told
-from recipes.pocket import bundle, corpus, effects, mm_pt, playing, recordings, sounds, steps, wordings, world
+from recipes.pocket import (
+    bundle,
+    corpus,
+    dialogues,
+    effects,
+    mm_pt,
+    playing,
+    recordings,
+    sounds,
+    steps,
+    wordings,
+    world,
+)
 from recipes.pocket.evaluate import FILE, with_judges
 
 WORDS = ("pear", "nesting", "toilet")
@@ -65,6 +78,35 @@ def test_a_note_that_a_font_lacks_is_one_of_another_pitch_nearby() -> None:
     assert np.array_equal(note, tone(48))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_loop_goes_on_at_the_pitch_of_its_note(seed: int) -> None:
+    note = 30_000 * tone(60) * np.exp(-3 * TIME)
+    made = playing.looped(note, playing.hertz(60), random.Random(seed))
+    begun = round(0.04 * sounds.RATE)
+    assert np.array_equal(made[: begun // 2], note[: begun // 2])
+    late = slice(sounds.SAMPLES // 2, None)
+    assert loudest(made[late]) == pytest.approx(playing.hertz(60), abs=3)
+    assert np.abs(made[late]).max() < 30_000
+
+
+def test_a_loop_of_a_dying_note_can_stay_as_loud_as_it_was() -> None:
+    note, late = tone(60) * np.exp(-3 * TIME), slice(sounds.SAMPLES // 2, None)
+    loops = [playing.looped(note, playing.hertz(60), random.Random(seed)) for seed in range(8)]
+    assert max(np.abs(loop[late]).max() for loop in loops) > 5 * np.abs(note[late]).max()
+
+
+def test_training_never_hears_the_font_of_the_test() -> None:
+    assert sounds.TEST_FONT not in sounds.TRAIN_FONTS
+    assert set(sounds.FONTS) == {*sounds.TRAIN_FONTS, sounds.TEST_FONT} - {sounds.RECORDED}
+    for concept in world.SOUNDS:
+        assert sum(bool(sounds.programs(font, concept)) for font in sounds.TRAIN_FONTS) >= 3, concept
+
+
+def test_a_song_asks_for_the_bank_before_the_program() -> None:
+    song = sounds.midi(124, [(60, 85)], bank=5)
+    assert song.index(bytes((0xB0, 0, 5))) < song.index(bytes((0xC0, 124))) < song.index(bytes((0x90, 60, 85)))
+
+
 @pytest.mark.parametrize("concept", effects.MAKERS)
 def test_effects_by_rule_are_all_different(concept: str) -> None:
     waves = [effects.make(concept, random.Random(seed)) for seed in range(8)]
@@ -103,6 +145,17 @@ def test_what_is_heard_in_training_is_made_by_rule_at_times(monkeypatch: pytest.
 def test_recordings_are_known_by_their_names() -> None:
     found = [recordings.midi_note(name) for name in ("A4.mp3", "As3.mp3", "C4.mp3", "index.js")]
     assert found == [69, 58, 60, None]
+
+
+def test_a_guess_is_confirmed_only_if_it_names_the_thing() -> None:
+    rng, answers = random.Random(0), {True: 0, False: 0}
+    for turn in (dialogues.describe_shown(rng) for _ in range(3000)):
+        said, _, _ = turn.answer.partition(", ")
+        if said in ("yes", "no"):
+            text = " ".join(part for part in turn.request if isinstance(part, str))
+            assert (re.search(rf"\b{turn.about.concept}\b", text) is not None) == (said == "yes"), (text, turn.answer)
+            answers[said == "yes"] += 1
+    assert min(answers.values()) > 100
 
 
 def test_what_was_made_is_told_as_an_agent_tells_it() -> None:
