@@ -93,7 +93,8 @@ def hertz(midi_note: int) -> float:
 
 def looped(note: np.ndarray, pitch: float, rng: random.Random) -> np.ndarray:
     """A note [SAMPLES] of a pitch in Hz that goes on, after its beginning, as a loop of a few of its periods."""
-    start, length = round(rng.uniform(0.05, 0.5) * RATE), round(rng.randint(1, 16) * RATE / pitch)
+    length = round(rng.randint(1, 16) * RATE / pitch)
+    start = max(length, round(rng.uniform(0.05, 0.5) * RATE))
     fade = np.linspace(0, 1, length // 2)
     loop = note[start : start + length].astype(np.float64)
     before = note[start - len(fade) : start]
