@@ -25,7 +25,7 @@ from recipes.pocket.sources import TRAIN_SETS, drawings
 from recipes.pocket.studio import Studio
 from recipes.pocket.tokens import vocabulary
 
-PICTURES, SOUNDS, FILMS = 50_000, 12_000, 15_000  # that are shown
+PICTURES, SOUNDS, FILMS = 80_000, 14_000, 15_000  # that are shown
 REQUESTS, MADE = 6_000, 500  # of each modality, and those of them with a medium
 SEVERAL = 2_000  # requests for two or three media at once
 STRENGTH = replace(encoder.STRENGTH, off_ground=0.0)  # as strong as the encoder's own: styles that no set has

@@ -1,7 +1,7 @@
 """What the sound encoder and the judge of sounds have in common: Whisper's features and size, and their teaching.
 
-Four soundfonts, some recordings and effects made by rule are all there is to learn from, so timbres are changed hard;
-pitch, level and rhythm are kept.
+A few banks of sounds, some recordings and effects made by rule are all there is to learn from, so timbres are changed
+hard; pitch, level and rhythm are kept.
 """
 
 from __future__ import annotations

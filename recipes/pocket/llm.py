@@ -28,7 +28,7 @@ from recipes.pocket.tokens import SIGNALS, SPECIALS, make_tokenizer, vocabulary
 from recipes.pocket.world import CONCEPTS, GROUNDS, MOTIONS, Scene
 
 CONTEXT = 384
-STEPS, BATCH, LR = 4000, 64, 2e-3
+STEPS, BATCH, LR = 6000, 64, 2e-3
 STATE_WEIGHT = 0.5  # of the head that reads captions from signal states
 
 

@@ -15,7 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from recipes.pocket import hearing, options, playing, sound_pool
 
 WIDTH = 128
-POOL, STEPS, LR = 16_000, 5000, 1.5e-3
+POOL, STEPS, LR = 24_000, 7000, 1.5e-3
 
 
 class Listener(nn.Module):

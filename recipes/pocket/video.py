@@ -21,7 +21,7 @@ from transformers import CLIPTokenizer
 from recipes.pocket import autoencoder, loop, options, picture, scenes, words, world
 from recipes.pocket.sources import drawings
 
-CLIPS, STEPS, BATCH = 8320, 6000, 8
+CLIPS, STEPS, BATCH = 8320, 9000, 8
 
 
 def build_unet() -> UNet3DConditionModel:
