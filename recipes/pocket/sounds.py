@@ -182,8 +182,8 @@ def notes(font: str, cache: Path) -> Notes:
             if font == RECORDED:
                 parts.append(recording(program, wanted, cache))
             else:
-                bank, own = BANKS.get(font, {}).get(program, (0, program))
-                parts.append(render(file_of(font, cache), own, wanted, bank))
+                bank, number = BANKS.get(font, {}).get(program, (0, program))
+                parts.append(render(file_of(font, cache), number, wanted, bank))
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, waves=np.concatenate(parts))
     with np.load(path) as kept:

@@ -6,9 +6,11 @@ import random
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from orchestrator.evaluation import Evaluation
@@ -101,6 +103,28 @@ def test_training_never_hears_the_font_of_the_test() -> None:
     assert set(sounds.FONTS) == {*sounds.TRAIN_FONTS, sounds.TEST_FONT} - {sounds.RECORDED}
     for concept in world.SOUNDS:
         assert sum(bool(sounds.programs(font, concept)) for font in sounds.TRAIN_FONTS) >= 3, concept
+
+
+@pytest.mark.parametrize(("font", "player"), [("a.sf2", "fluidsynth"), ("a.cfg", "wildmidi")])
+def test_notes_are_cut_from_what_the_player_of_a_font_writes(
+    font: str, player: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two notes, of which the second begins late in its slot; each is cut from where it is first heard."""
+    slot = np.arange(round(sounds.SLOT * sounds.RENDER_RATE)) / sounds.RENDER_RATE
+    song = np.concatenate([np.sin(2 * np.pi * 500 * slot), np.sin(2 * np.pi * 250 * slot) * (slot > 0.5)]) / 4
+
+    def play(command: list[str], **_: Any) -> None:
+        assert command[0] == player
+        assert font in command
+        (out,) = (word for word in command if word.endswith(".wav"))
+        soundfile.write(out, np.stack([song, song], 1), sounds.RENDER_RATE)
+
+    monkeypatch.setattr(sounds.subprocess, "run", play)
+    found = sounds.render(Path(font), 0, [(71, 85), (59, 85)])
+    assert found.shape == (2, sounds.SAMPLES)
+    assert [loudest(note) for note in found] == pytest.approx([500, 250], abs=1)
+    assert np.abs(found).max(1) == pytest.approx(32_000, rel=0.02)
+    assert np.abs(found[1, : sounds.RATE // 10]).max() > 16_000
 
 
 def test_a_song_asks_for_the_bank_before_the_program() -> None:
