@@ -21,9 +21,8 @@ from PIL.Image import fromarray
 from recipes.pocket import corpus, encoder, options, wordings, world
 from recipes.pocket.augment import Bank
 from recipes.pocket.corpus import Shown, Turn
-from recipes.pocket.sources import TRAIN_SETS, drawings
+from recipes.pocket.sources import TRAIN_SETS, drawings, vocabulary
 from recipes.pocket.studio import Studio
-from recipes.pocket.tokens import vocabulary
 
 PICTURES, SOUNDS, FILMS = 80_000, 14_000, 15_000  # that are shown
 REQUESTS, MADE = 6_000, 500  # of each modality, and those of them with a medium

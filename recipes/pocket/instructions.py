@@ -16,10 +16,11 @@ from typing import Any
 from recipes.pocket import options, steps, wordings, world
 from recipes.pocket.corpus import Turn
 from recipes.pocket.data import answered, told, write
+from recipes.pocket.paraphrase import Paraphrases
+from recipes.pocket.sources import vocabulary
 from recipes.pocket.studio import Studio
-from recipes.pocket.tokens import vocabulary
 
-DIALOGUES, PREFERENCES = 6_000, 2_000
+DIALOGUES, PREFERENCES = 18_000, 2_000
 
 
 def worse(turn: Turn, rng: random.Random) -> Turn:
@@ -37,9 +38,9 @@ def lines(cache: Path, count: int, seed: int, pairs: bool) -> Callable[[Path], I
 
     def made(folder: Path) -> Iterator[dict[str, Any]]:
         rng, words, number = random.Random(seed), vocabulary(cache), 0
-        studio = Studio(cache, rng)
+        studio, other = Studio(cache, rng), Paraphrases.read(cache)
         while number < count:
-            turns = steps.mixed(words, rng)
+            turns = other.dialogue(steps.mixed(words, rng), rng)
             line: dict[str, Any] = {"turns": told(turns, studio, folder / f"{number:05d}")}
             if pairs:
                 rejected = worse(turns[-1], rng)

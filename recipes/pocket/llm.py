@@ -18,13 +18,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from recipes.pocket import corpus, dialogues, eval_requests, loop, options, wordings
+from recipes.pocket import corpus, dialogues, eval_requests, loop, meanings, options, wordings
 from recipes.pocket.corpus import Shown, Turn
 from recipes.pocket.eval_requests import DEVELOPMENT
 from recipes.pocket.llm_data import Batch, Dialogues
-from recipes.pocket.tokens import SIGNALS, SPECIALS, make_tokenizer, vocabulary
+from recipes.pocket.paraphrase import Paraphrases, counted
+from recipes.pocket.sources import vocabulary
+from recipes.pocket.tokens import SIGNALS, SPECIALS, lexicon, make_tokenizer
+from recipes.pocket.vectors import vectors
 from recipes.pocket.world import CONCEPTS, GROUNDS, MOTIONS, Scene
 
 CONTEXT = 384
@@ -69,11 +73,12 @@ class Reader(nn.Module):
         inside = (batch.ids == 0) & (batch.ids.ne(0).flip(1).cumsum(1).flip(1) > 0)
         return embeds.masked_scatter(inside[..., None], soft[real].to(embeds.dtype))
 
+    @parametrize.cached()
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the replies, and of the captions read from the signal states."""
         states = self.llm.model(inputs_embeds=self.embed(batch)).last_hidden_state
         targets = batch.weight[:, 1:] > 0
-        logits = self.llm.lm_head(states[:, :-1][targets]).float()
+        logits = F.linear(states[:, :-1][targets], self.llm.get_input_embeddings().weight).float()
         weight = batch.weight[:, 1:][targets]
         text = (F.cross_entropy(logits, batch.ids[:, 1:][targets], reduction="none") * weight).sum() / weight.sum()
         signals = states[batch.ids >= self.first]  # all signal tokens, in order
@@ -151,13 +156,17 @@ def main() -> None:
     if target.exists():
         return
     torch.manual_seed(0)
-    words = vocabulary(args.cache)
-    tokenizer = make_tokenizer(words)
-    data = Dialogues(tokenizer, words, BATCH)
+    words, known = vocabulary(args.cache), vectors(args.cache)
+    counts = counted(words)
+    tokenizer = make_tokenizer(words, lexicon(known, counts))
+    data = Dialogues(tokenizer, words, BATCH, Paraphrases.of(known, counts))
     reader = Reader(make_model(tokenizer), data.first)
+    meanings.begin(reader.llm, tokenizer, known)
     reader.llm.set_attn_implementation("eager")  # on a CPU, the gradient of the fused kernel takes twice the time
     print(f"{len(tokenizer)} tokens, {sum(p.numel() for p in reader.llm.parameters())} parameters", flush=True)
-    loop.train(reader, data.batch, reader.loss, steps=STEPS, lr=LR, path=args.out / "state/llm.ckpt", weight_decay=0.05)
+    path, groups = args.out / "state/llm.ckpt", meanings.groups(reader, reader.llm)
+    loop.train(reader, data.batch, reader.loss, steps=STEPS, lr=LR, path=path, groups=groups, weight_decay=0.05)
+    meanings.end(reader.llm)
     measure(reader, data)
     save(reader.llm, tokenizer, target)
 

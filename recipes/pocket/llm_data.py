@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from recipes.pocket import steps
 from recipes.pocket.corpus import Shown, Turn
+from recipes.pocket.paraphrase import AS_IS, Paraphrases
 from recipes.pocket.tokens import SIGNALS, SLOTS, asked, reply, signal_tokens
 from recipes.pocket.world import CONCEPTS, MOTIONS, RHYTHMS, Sound
 
@@ -86,14 +87,14 @@ class Batch:
 class Dialogues:
     """Deterministic batches: batch `step` depends on the step alone."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, words: Sequence[str], size: int):
-        self.tokenizer, self.words, self.size = tokenizer, words, size
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, words: Sequence[str], size: int, other: Paraphrases = AS_IS):
+        self.tokenizer, self.words, self.size, self.other = tokenizer, words, size, other
         self.first = tokenizer.convert_tokens_to_ids(signal_tokens(next(iter(SIGNALS)))[0])
         self.starts = {tokenizer.convert_tokens_to_ids(signal_tokens(m)[0]) for m in SIGNALS}
 
     def batch(self, step: int) -> Batch:
         rng = random.Random(f"dialogues {step // BUCKET}")
-        drawn = [steps.mixed(self.words, rng) for _ in range(BUCKET * self.size)]
+        drawn = [self.other.dialogue(steps.mixed(self.words, rng), rng) for _ in range(BUCKET * self.size)]
         drawn.sort(key=lambda turns: sum(len(asked(t)) + len(reply(t)) for t in turns))
         part = step % BUCKET * self.size
         return self.collate(drawn[part : part + self.size], step)

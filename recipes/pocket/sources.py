@@ -47,6 +47,11 @@ def emoji_names(cache: Path) -> dict[str, str]:
     return {v["name"]: k for k, v in table.items() if v["group"] in GROUPS or v["name"] in wanted}
 
 
+def vocabulary(cache: Path) -> list[str]:
+    """The words to copy: those of all emoji names."""
+    return sorted({w for name in emoji_names(cache) for w in name.lower().split() if w.isalpha()})
+
+
 def render_svg(body: str, box: tuple[float, float, float, float]) -> np.ndarray | None:
     """An SVG body -> uint8 [SIDE, SIDE, 4], fitted into the square; None where librsvg refuses it (huge filters)."""
     left, top, width, height = box
