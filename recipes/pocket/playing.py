@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.pocket import effects
+from recipes.pocket import effects, recorded_effects
 from recipes.pocket.sounds import OFFSETS, OWN_FONT, RATE, SAMPLES, notes, train_font
 from recipes.pocket.world import LOUDNESSES, PITCHES, TONELESS, Sound
 
@@ -20,7 +20,8 @@ FRAME_RATE = RATE / 256  # of the generator's spectrograms
 REACH = 4.5  # semitones from a pitch: so far its notes go
 RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
 REST = 0.2  # the part of a repeated note's time that is silent
-RULED = 0.4  # of the effects that are heard in training are made by rule: there are few makers of fonts
+RULED = 0.4  # of the effects that are heard in training are of no font, as there are few makers of them
+RECORDED = 0.6  # of these are recordings, the others made by rule, for a concept that has both
 LOOPED = 0.3  # of the notes go on as a loop, as those of small soundfonts do
 MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
 
@@ -41,12 +42,12 @@ def own(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
 
 def varied(sound: Sound, cache: Path, rng: random.Random, ruled: float = 0.0) -> np.ndarray:
     """A sound as other makers have it, float32 [SAMPLES]: a training font's, changed, and at times mixed with the same
-    note of another font. A share of `ruled` of the effects are made by rule."""
+    note of another font. A share of `ruled` of the effects are recordings or made by rule."""
     at = (rng.choice(OFFSETS),)
 
     def part() -> np.ndarray:
-        if sound.concept in effects.MAKERS and rng.random() < ruled:
-            return vary(effects.make(sound.concept, rng), True, rng)
+        if sound.concept in {*effects.MAKERS, *recorded_effects.FILES} and rng.random() < ruled:
+            return vary(effect(sound, cache, rng), sound.concept in TONELESS, rng)
         note, midi_note = notes(train_font(sound.concept, rng), cache).draw(sound, rng, at, own=False)
         if sound.concept not in TONELESS and rng.random() < LOOPED:
             note = looped(note, hertz(midi_note), rng)
@@ -56,6 +57,14 @@ def varied(sound: Sound, cache: Path, rng: random.Random, ruled: float = 0.0) ->
     if sound.concept not in TONELESS and rng.random() < MIXED:
         made = made + np.float32(rng.uniform(0.2, 1)) * part()
     return compose(made, sound, rng)
+
+
+def effect(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
+    """An effect of no font [SAMPLES], at the scale of 16 bits: a recording, or made by rule."""
+    recorded, ruled = sound.concept in recorded_effects.FILES, sound.concept in effects.MAKERS
+    if recorded and (not ruled or rng.random() < RECORDED):
+        return recorded_effects.make(sound, cache, rng)
+    return effects.make(sound.concept, rng)
 
 
 def compose(note: np.ndarray, sound: Sound, rng: random.Random) -> np.ndarray:

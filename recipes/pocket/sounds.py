@@ -108,16 +108,16 @@ def render(font: Path, program: int, notes: Sequence[tuple[int, int]], bank: int
     slot, keep = round(SLOT * RENDER_RATE), round(SLOT * RATE)
     wave = np.pad(wave, (0, max(0, slot * len(notes) - len(wave))))[: slot * len(notes)].reshape(-1, slot)
     wave = np.fft.irfft(np.fft.rfft(wave)[:, : keep // 2 + 1], keep)  # an ideal low-pass, then every third sample
-    return np.stack([_trim(32_000 * row) for row in wave])
+    return np.stack([trim(32_000 * row) for row in wave])
 
 
 def recording(program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
     """As `render`, of a recorded instrument, which was played at one loudness."""
     waves = recordings.played(program, [note for note, _ in notes], RATE, round(SLOT * RATE), cache)
-    return np.stack([_trim(32_000 * row) for row in waves])
+    return np.stack([trim(32_000 * row) for row in waves])
 
 
-def _trim(wave: np.ndarray) -> np.ndarray:
+def trim(wave: np.ndarray) -> np.ndarray:
     """[n] -> int16 [SAMPLES] from 10 ms before a tenth of the peak, scaled to the peak."""
     peak = np.abs(wave).max() + 1e-6
     start = max(0, int(np.argmax(np.abs(wave) > 0.1 * peak)) - RATE // 100)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
+import shutil
+import subprocess
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +30,7 @@ from recipes.pocket import (
     effects,
     mm_pt,
     playing,
+    recorded_effects,
     recordings,
     sounds,
     steps,
@@ -154,17 +159,91 @@ def test_effects_by_rule_have_what_they_are_known_by() -> None:
     assert max(fades["fireworks"] + fades["drum"]) < 0.1 < min(fades["helicopter"] + fades["clapping hands"])
 
 
-def test_what_is_heard_in_training_is_made_by_rule_at_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_heard_in_training_is_of_no_font_at_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
-    monkeypatch.setattr(effects, "make", lambda concept, rng: asked.append(concept) or 20_000 * tone(60))
-    monkeypatch.setattr(
-        playing, "notes", lambda font, cache: sounds.Notes(font, {("bird", 123, 60, "medium"): tone(60)})
-    )
-    for _ in range(20):
-        playing.varied(world.Sound("bird"), tmp_path, random.Random(), ruled=1)
-    assert asked == ["bird"] * 20
+    monkeypatch.setattr(effects, "make", lambda *given: asked.append("ruled") or 20_000 * tone(60))
+    monkeypatch.setattr(recorded_effects, "make", lambda *given: asked.append("recorded") or 20_000 * tone(60))
+    kept = {("bird", 123, 60, "medium"): tone(60), ("wind chime", 112, 60, "medium"): tone(60)}
+    monkeypatch.setattr(playing, "notes", lambda font, cache: sounds.Notes(font, kept))
+    for seed in range(20):
+        playing.varied(world.Sound("bird"), tmp_path, random.Random(seed), ruled=1)
+    assert len(asked) == 20
+    assert set(asked) == {"ruled", "recorded"}
     playing.varied(world.Sound("bird"), tmp_path, random.Random())
     assert len(asked) == 20
+    playing.varied(world.Sound("wind chime"), tmp_path, random.Random(), ruled=1)
+    assert set(asked[20:]) == {"recorded"}  # no rule makes it
+
+
+def encoded(wave: np.ndarray, rate: int) -> bytes:
+    """A wave in [-1, 1] as a RIFF file."""
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format="WAV")
+    return file.getvalue()
+
+
+def packed(folder: Path, files: dict[str, bytes]) -> None:
+    """A Debian package `heard` of files, as if it had been downloaded into the cache before."""
+    root = folder / "root"
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / "DEBIAN").mkdir()
+    control = "Package: heard\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: -\n"
+    (root / "DEBIAN" / "control").write_text(control)
+    (folder / "deb").mkdir()
+    subprocess.run(["dpkg-deb", "-b", root, folder / "deb" / "heard_1_all.deb"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with a package that has a file of its own, one in an archive, a carved one, one not asked for."""
+    hertz = {"own": 500, "zipped": 1000, "carved": 2000, "chime": 3000}
+    short = np.arange(24_000) / 48_000
+    waves = {name: encoded(np.pad(0.1 * np.sin(2 * np.pi * f * short), 9_000), 48_000) for name, f in hertz.items()}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("sound/zipped.wav", waves["zipped"])
+    files = {
+        "sfx/own.wav": waves["own"],
+        "a.pk3": archive.getvalue(),
+        "sfx/other.wav": b"",
+        "chime.wav": waves["chime"],
+    }
+    packed(tmp_path, {**files, "b.cat": b"index" + waves["own"] + b"name" + waves["carved"]})
+    wanted = {
+        "helicopter": {"heard": ("sfx/own.wav", "zipped.wav", "b.cat/001")},
+        "wind chime": {"heard": ("chime.*",)},
+    }
+    monkeypatch.setattr(recorded_effects, "FILES", wanted)
+    return tmp_path
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="builds a Debian package")
+def test_recorded_effects_are_found_in_packages_and_their_archives(heard: Path) -> None:
+    found = recorded_effects.recordings(heard)
+    assert sorted(map(loudest, found["helicopter"])) == pytest.approx([500, 1000, 2000], abs=3)
+    assert {len(wave) for wave in found["helicopter"]} <= set(range(7_900, 8_400))  # the silence around is gone
+    assert {int(np.abs(wave).max()) for wave in found["helicopter"]} == {32_000}
+    shutil.rmtree(heard / "deb")  # what was collected is kept
+    recorded_effects.recordings.cache_clear()
+    assert len(recorded_effects.recordings(heard)["helicopter"]) == 3
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="builds a Debian package")
+def test_recorded_effects_go_on_if_they_should_and_keep_to_the_pitch_if_they_have_one(heard: Path) -> None:
+    for seed in range(8):
+        made = recorded_effects.make(world.Sound("helicopter"), heard, random.Random(seed))
+        assert made.shape == (sounds.SAMPLES,)
+        assert np.abs(made.reshape(16, -1)).max(1).min() > 3_000
+    for pitch, middle in (("low", 1047), ("middle", 2093), ("high", 4186)):
+        made = recorded_effects.make(world.Sound("wind chime", pitch), heard, random.Random(0))
+        assert middle / 1.27 < loudest(made) < middle * 1.27
+
+
+def test_the_ends_of_a_loop_meet() -> None:
+    wave = np.sin(2 * np.pi * 100.3 * TIME[:8000])
+    assert np.abs(np.diff(recorded_effects.repeated(wave, 30_000))).max() < 1.5 * np.abs(np.diff(wave)).max()
 
 
 def test_recordings_are_known_by_their_names() -> None:
