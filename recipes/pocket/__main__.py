@@ -16,6 +16,7 @@ BOTH = ("cache", "out")
 STAGES = {  # stage -> the options that it takes; what others wait for, and what takes longest, comes early
     "sources": ("cache",),
     "sounds": ("cache",),
+    "recorded_effects": ("cache",),
     "autoencoder": BOTH,
     "picture": BOTH,
     "llm": BOTH,
