@@ -15,7 +15,7 @@ import random
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from recipes.pocket import recordings, tinysynth
+from recipes.pocket import recordings
 from recipes.pocket.sources import fetch
 from recipes.pocket.world import LOUDNESSES, PITCHES, SOUNDS, TONELESS, Sound
 
@@ -39,22 +39,17 @@ FONTS = {
     "timgm": "/usr/share/sounds/sf2/TimGM6mb.sf2",
 }
 RECORDED = "recorded"  # real instruments (`recordings`), used like a font
-TRAIN_FONTS = ("fluid", "musescore", "csound", "sonivox", "opl3", "freepats", "gs", RECORDED, *tinysynth.TABLES)
+TRAIN_FONTS = ("fluid", "musescore", "csound", "sonivox", "opl3", "freepats", "gs", RECORDED)
 TEST_FONT = "timgm"  # no recipe may train on it
 OWN_FONT = "fluid"  # the generator's style
 BANKS = {"gs": {112: (5, 124), 123: (3, 123), 124: (1, 124), 127: (3, 127)}}  # font -> program -> its bank and program
-# the programs of a font that may be used: notes of the others are, or may be, those of the test font, or missing, or,
-# of a synthesizer, unlike the instrument or like those of another one
+# the programs of a font that may be used: notes of the others are, or may be, those of the test font, or missing
 CLEAN = {
     "csound": frozenset({52, 56, 60, 65, 73, 14, 116, 117, 118, 122, 123, 124, 125, 126, 127}),
     "opl3": frozenset(range(128)) - {116},
     "freepats": frozenset({24, 25, 40, 56, 59, 65, 64, 66, 23, 73, 14, 125, 122, 19, 60, 53, 80}),
     "gs": frozenset(BANKS["gs"]),
     RECORDED: frozenset(recordings.PROGRAMS),
-    "tinysynth": frozenset({40, 73, 80, 105, 116, 127}),
-    "tinysynth-fm": frozenset(
-        {0, 1, 2, 14, 19, 21, 23, 24, 25, 26, 40, 56, 65, 66, 72, 73, 80, 105, 112, 116, 117, 118, 122, 124, 125, 127}
-    ),
 }
 OFFSETS, TEST_OFFSETS = (-4, -2, 0, 2, 4), (-3, -1, 1, 3)  # semitones from a pitch: the test's are not trained on
 VELOCITIES = dict(zip(LOUDNESSES, (85, 50, 120), strict=True))
@@ -116,35 +111,18 @@ def render(font: Path, program: int, notes: Sequence[tuple[int, int]], bank: int
     return np.stack([trim(32_000 * row) for row in wave])
 
 
+def recording(program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
+    """As `render`, of a recorded instrument, which was played at one loudness."""
+    waves = recordings.played(program, [note for note, _ in notes], RATE, round(SLOT * RATE), cache)
+    return np.stack([trim(32_000 * row) for row in waves])
+
+
 def trim(wave: np.ndarray) -> np.ndarray:
     """[n] -> int16 [SAMPLES] from 10 ms before a tenth of the peak, scaled to the peak."""
     peak = np.abs(wave).max() + 1e-6
     start = max(0, int(np.argmax(np.abs(wave) > 0.1 * peak)) - RATE // 100)
     found = wave[start : start + SAMPLES]
     return np.pad(found * (32_000 / peak), (0, SAMPLES - len(found))).round().astype(np.int16)
-
-
-def _of_soundfont(font: str, program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
-    bank, number = BANKS.get(font, {}).get(program, (0, program))
-    return render(file_of(font, cache), number, notes, bank)
-
-
-def _of_recordings(_: str, program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
-    waves = recordings.played(program, [note for note, _ in notes], RATE, round(SLOT * RATE), cache)
-    return np.stack([trim(32_000 * row) for row in waves])
-
-
-def _of_synthesizer(font: str, program: int, notes: Sequence[tuple[int, int]], cache: Path) -> np.ndarray:
-    waves = tinysynth.played(font, program, notes, RATE, round(SLOT * RATE), cache)
-    return np.stack([trim(32_000 * row) for row in waves])
-
-
-# font -> what plays (MIDI note, velocity) of its programs: int16 [n, SAMPLES], as `render`
-PLAYERS: dict[str, Callable[[str, int, Sequence[tuple[int, int]], Path], np.ndarray]] = {
-    **dict.fromkeys(FONTS, _of_soundfont),
-    RECORDED: _of_recordings,
-    **dict.fromkeys(tinysynth.TABLES, _of_synthesizer),
-}
 
 
 def pitches(concept: str, offsets: Sequence[int]) -> dict[str, list[int]]:
@@ -201,7 +179,11 @@ def notes(font: str, cache: Path) -> Notes:
         parts = []
         for program in dict.fromkeys(key[1] for key in keys):
             wanted = [(note, VELOCITIES[loudness]) for _, own, note, loudness in keys if own == program]
-            parts.append(PLAYERS[font](font, program, wanted, cache))
+            if font == RECORDED:
+                parts.append(recording(program, wanted, cache))
+            else:
+                bank, number = BANKS.get(font, {}).get(program, (0, program))
+                parts.append(render(file_of(font, cache), number, wanted, bank))
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, waves=np.concatenate(parts))
     with np.load(path) as kept:

@@ -34,7 +34,6 @@ from recipes.pocket import (
     recordings,
     sounds,
     steps,
-    tinysynth,
     wordings,
     world,
 )
@@ -106,7 +105,7 @@ def test_a_loop_of_a_dying_note_can_stay_as_loud_as_it_was() -> None:
 
 def test_training_never_hears_the_font_of_the_test() -> None:
     assert sounds.TEST_FONT not in sounds.TRAIN_FONTS
-    assert set(sounds.PLAYERS) == {*sounds.TRAIN_FONTS, sounds.TEST_FONT}
+    assert set(sounds.FONTS) == {*sounds.TRAIN_FONTS, sounds.TEST_FONT} - {sounds.RECORDED}
     for concept in world.SOUNDS:
         assert sum(bool(sounds.programs(font, concept)) for font in sounds.TRAIN_FONTS) >= 3, concept
 
@@ -250,71 +249,6 @@ def test_the_ends_of_a_loop_meet() -> None:
 def test_recordings_are_known_by_their_names() -> None:
     found = [recordings.midi_note(name) for name in ("A4.mp3", "As3.mp3", "C4.mp3", "index.js")]
     assert found == [69, 58, 60, None]
-
-
-SYNTHESIZER = """
-  program0:[
-// 1-2 : one [a] wave each
-    [{w:"sine",v:.5,s:1}],  [{w:"square",v:.2,a:0.5,d:.3,r:.3}],
-  ],
-  program1:[
-    /* 1 */
-    [{w:"w9999",v:0.2,d:1,},{g:1,w:"sine",v:2,t:2,f:-1.5,k:-1.2,b:0}],
-    [{w:"triangle",s:1},{w:"sine",v:1,t:0,f:8,s:1,g:11}],],
-  drummap1:[[{w:"n0"}]],
-"""
-
-
-def test_a_synthesizer_is_read_from_its_script(tmp_path: Path) -> None:
-    package = tmp_path / "npm" / tinysynth.PACKAGE / "package"
-    package.mkdir(parents=True)
-    (package / tinysynth.FILE).write_text(SYNTHESIZER)
-    square = tinysynth.Oscillator("square", v=0.2, a=0.5, d=0.3)
-    assert tinysynth.programs("tinysynth", tmp_path) == [[tinysynth.Oscillator(s=1)], [square]]
-    one, other = tinysynth.programs("tinysynth-fm", tmp_path)
-    assert one == [
-        tinysynth.Oscillator("w9999", v=0.2, d=1),
-        tinysynth.Oscillator(g=1, v=2, t=2, f=-1.5, k=-1.2),
-    ]
-    assert other[1].g == 11
-    played = tinysynth.played("tinysynth", 0, [(69, 64), (57, 128)], 16_000, 16_000, tmp_path)
-    assert [loudest(wave) for wave in played] == pytest.approx([440, 220], abs=1)
-    assert np.abs(played).max(1) == pytest.approx([0.125, 0.5], rel=0.02)
-    with pytest.raises(ValueError, match="program2"):
-        tinysynth.tables(SYNTHESIZER, "program2")
-
-
-@pytest.mark.parametrize("wave", ["sine", "square", "sawtooth", "triangle", "w9"])
-def test_the_waves_of_a_synthesizer_have_their_harmonics_and_nothing_else(wave: str) -> None:
-    """A second at 1175 Hz: all there is lies at multiples of it, however high the harmonics of the wave go."""
-    made = tinysynth.note([tinysynth.Oscillator(wave, v=1, t=1175 / 440, s=1)], 69, 16_000, 16_000)
-    spectrum = np.abs(np.fft.rfft(made)) / 8_000
-    first = {"square": 4 / np.pi, "sawtooth": 2 / np.pi, "triangle": 8 / np.pi**2}.get(wave, 1.0)
-    assert spectrum[1175] == pytest.approx(first, rel=0.01)
-    spectrum[::1175] = 0
-    assert spectrum.max() < first / 500
-
-
-def test_an_oscillator_modulates_the_one_that_it_is_bound_to() -> None:
-    """Frequency modulation of index 1 has the sidebands of Bessel's functions; that of the level has two."""
-    heard = tinysynth.Oscillator(v=1, t=2, s=1)
-    for goal, level, sides in ((1, 0.1, (0.765, 0.440, 0.115)), (11, 0.5, (1.0, 0.25, 0.0))):
-        bound = tinysynth.Oscillator(g=goal, v=level, t=0.1, s=1)
-        spectrum = np.abs(np.fft.rfft(tinysynth.note([heard, bound], 81, 16_000, 16_000))) / 8_000
-        assert spectrum[[1760, 1760 + 176, 1760 + 352]] == pytest.approx(sides, abs=0.01)
-
-
-def test_the_envelope_of_an_oscillator_rises_holds_and_falls() -> None:
-    own = tinysynth.Oscillator(a=0.1, h=0.2, d=0.5, s=0.4, p=0.5, q=0)
-    levels = own.envelope(np.array([0, 0.05, 0.1, 0.3, 0.8, 9]))
-    assert levels == pytest.approx([0, 0.5, 1, 1, 0.4 + 0.6 / np.e, 0.4], abs=1e-3)
-    assert own.glide(np.array([0, 1])) == pytest.approx([0.5, 0.5])
-
-
-def test_a_still_oscillator_stays_where_it_is() -> None:
-    hertz = np.repeat([1000.0, 0.0], [4, 100])
-    held = tinysynth.sounded("sine", hertz, 16_000)[4:]  # after a quarter of a period
-    assert held == pytest.approx(np.ones(100), abs=1e-3)
 
 
 def test_a_guess_is_confirmed_only_if_it_names_the_thing() -> None:
