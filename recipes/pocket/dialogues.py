@@ -24,6 +24,7 @@ from recipes.pocket.world import (
 )
 
 MOST_TURNS = 3
+HEARD = 0.85  # of the wishes to hear what has no sound are not uttered: who asks for a sound mostly knows of one
 
 
 def altered(about: Thing, modality: str, rng: random.Random) -> tuple[str, Thing]:
@@ -58,6 +59,8 @@ def make_of(about: Thing, subject: str, rng: random.Random, given: str = "") -> 
         wanted = corpus.several(rng)
     elif wanted[0] == given and rng.random() < 0.7:
         wanted = (rng.choice([m for m in MODALITIES if m != given]),)
+    if wanted == ("audio",) and about.concept not in SOUNDS and rng.random() < HEARD:
+        wanted = (rng.choice(("image", "video")),)
     form = "video" if "video" in wanted else wanted[0]
     target = seen_as(about, form)
     text = request_of(wanted, given, subject, rng) if given else request_for(wanted, subject, rng)

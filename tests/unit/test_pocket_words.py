@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-from recipes.pocket import llm, llm_data, meanings, paraphrase, sources, tokens, vectors
+from recipes.pocket import dialogues, llm, llm_data, meanings, paraphrase, sources, tokens, vectors, wordings
 from recipes.pocket.corpus import Shown, Turn
 from recipes.pocket.paraphrase import Paraphrases
 from recipes.pocket.vectors import Vectors
@@ -136,3 +136,11 @@ def test_batches_are_in_other_words_and_learnt(tokenizer: PreTrainedTokenizerFas
 def test_words_to_copy_are_those_of_emoji_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "emoji_names", lambda cache: {"Red Apple": "a", "man: 1": "b"})
     assert sources.vocabulary(tmp_path) == ["apple", "red"]
+
+
+def test_a_sound_is_mostly_asked_of_what_has_one() -> None:
+    rng = random.Random(0)
+    turns = [dialogues.make_of(Scene("apple"), "it", rng, "image")[1] for _ in range(600)]
+    silent = sum(turn.answer == wordings.SILENT for turn in turns)
+    assert 0.02 < silent / len(turns) < 0.1
+    assert not any("audio" in turn.makes for turn in turns)
