@@ -36,7 +36,7 @@ def words_of(found: Any) -> Iterator[str]:
 
 
 def counted(vocabulary: Sequence[str]) -> Counter[str]:
-    """How often each word stands in requests, the words to copy left out."""
+    """How often each word stands in requests."""
     rng, found = random.Random(0), Counter[str]()
     for _ in range(DRAWN):
         for turn in steps.mixed(vocabulary, rng):
@@ -69,7 +69,8 @@ class Paraphrases:
         """Words that are neither frequent nor of the grammar, by others of that kind in `known`."""
         fixed = kept() | {word for word, _ in counts.most_common(FREQUENT)}
         free = known.only([word for word in known.words if word not in fixed])
-        todo = [word for word in counts if word in free.words]
+        there = set(free.words)
+        todo = [word for word in counts if word in there]
         near = free.near(todo, NEIGHBOURS, LEAST)
         return cls({word: [other for other, _ in pairs] for word, pairs in zip(todo, near, strict=True) if pairs})
 
