@@ -20,7 +20,8 @@ FRAME_RATE = RATE / 256  # of the generator's spectrograms
 REACH = 4.5  # semitones from a pitch: so far its notes go
 RHYTHM = {"one": (1, 2.0), "two": (2, 0.98), "three": (3, 0.65), "fast": (7, 0.28)}  # notes, and the seconds of each
 REST = 0.2  # the part of a repeated note's time that is silent
-RULED = 0.4  # of the effects that are heard in training are of no font, as there are few makers of them
+EFFECTS = frozenset({*effects.MAKERS, *recorded_effects.FILES})  # what is made by rule or was recorded
+FONTLESS = 0.4  # of the effects that are heard in training are of no font, as there are few makers of them
 RECORDED = 0.6  # of these are recordings, the others made by rule, for a concept that has both
 LOOPED = 0.3  # of the notes go on as a loop, as those of small soundfonts do
 MIXED = 0.3  # of the sounds with a pitch are of two fonts at once: timbres between those that there are
@@ -40,13 +41,13 @@ def own(sound: Sound, cache: Path, rng: random.Random) -> np.ndarray:
     return play(sound, OWN_FONT, cache, rng, OFFSETS, tuned=True)
 
 
-def varied(sound: Sound, cache: Path, rng: random.Random, ruled: float = 0.0) -> np.ndarray:
+def varied(sound: Sound, cache: Path, rng: random.Random, fontless: float = 0.0) -> np.ndarray:
     """A sound as other makers have it, float32 [SAMPLES]: a training font's, changed, and at times mixed with the same
-    note of another font. A share of `ruled` of the effects are recordings or made by rule."""
+    note of another font. A share of `fontless` of the effects are recordings or made by rule."""
     at = (rng.choice(OFFSETS),)
 
     def part() -> np.ndarray:
-        if sound.concept in {*effects.MAKERS, *recorded_effects.FILES} and rng.random() < ruled:
+        if sound.concept in EFFECTS and rng.random() < fontless:
             return vary(effect(sound, cache, rng), sound.concept in TONELESS, rng)
         note, midi_note = notes(train_font(sound.concept, rng), cache).draw(sound, rng, at, own=False)
         if sound.concept not in TONELESS and rng.random() < LOOPED:

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import soundfile
 
+from recipes.pocket.recordings import paced
 from recipes.pocket.sounds import RATE, SAMPLES, trim
 from recipes.pocket.world import PITCHES, TONELESS, Sound
 
@@ -165,12 +166,6 @@ def read(content: bytes) -> np.ndarray:
     heard = np.flatnonzero(np.abs(wave) > 0.02 * np.abs(wave).max())
     wave = wave[max(0, heard[0] - RATE // 100) : heard[-1] + RATE // 100][:LONGEST]
     return (wave * (32_000 / np.abs(wave).max())).round().astype(np.int16)
-
-
-def paced(wave: np.ndarray, speed: float) -> np.ndarray:
-    """A wave [n] played `speed` times as fast -> [n / speed], without what would alias."""
-    length = round(len(wave) / speed)
-    return np.fft.irfft(np.fft.rfft(wave)[: length // 2 + 1], length) * (length / len(wave))
 
 
 def collect(cache: Path) -> dict[str, np.ndarray]:

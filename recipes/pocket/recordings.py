@@ -50,14 +50,12 @@ def played(program: int, notes: Sequence[int], rate: int, samples: int, cache: P
         near = min(files, key=lambda known: abs(known - note))
         if abs(near - note) <= FARTHEST:
             wave, own = soundfile.read(files[near], always_2d=True)
-            speed = 2 ** ((note - near) / 12) * own / rate
-            wanted = np.arange(min(samples, int(len(wave) / speed))) * speed
-            row[: len(wanted)] = np.interp(wanted, np.arange(len(wave)), _low_passed(wave.mean(1), speed))
+            found = paced(wave.mean(1), 2 ** ((note - near) / 12) * own / rate)[:samples]
+            row[: len(found)] = found
     return out
 
 
-def _low_passed(wave: np.ndarray, speed: float) -> np.ndarray:
-    """Without what would alias when it is played `speed` times as fast."""
-    spectrum = np.fft.rfft(wave)
-    spectrum[int(len(spectrum) / max(1.0, speed)) :] = 0
-    return np.fft.irfft(spectrum, len(wave))
+def paced(wave: np.ndarray, speed: float) -> np.ndarray:
+    """A wave [n] played `speed` times as fast -> [n / speed], without what would alias."""
+    length = round(len(wave) / speed)
+    return np.fft.irfft(np.fft.rfft(wave)[: length // 2 + 1], length) * (length / len(wave))

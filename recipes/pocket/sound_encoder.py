@@ -41,7 +41,7 @@ def main() -> None:
     torch.manual_seed(0)
     listener = Listener()
     path = args.out / "state/sound_encoder.ckpt"
-    hearing.teach(listener, args.cache, path, seed=51, pool=POOL, steps=STEPS, lr=LR, ruled=playing.RULED)
+    hearing.teach(listener, args.cache, path, seed=51, pool=POOL, steps=STEPS, lr=LR, fontless=playing.FONTLESS)
     fresh = target.with_name("audio.tmp")
     listener.encoder.half().save_pretrained(fresh)
     hearing.extractor().save_pretrained(fresh)

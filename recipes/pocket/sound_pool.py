@@ -45,17 +45,17 @@ def shares(logits: Tensor, right: Tensor) -> dict[str, float]:
 
 
 def pool(
-    cache: Path, features: Callable[[Tensor], Tensor], seed: int, count: int, own: float = 0.0, ruled: float = 0.0
+    cache: Path, features: Callable[[Tensor], Tensor], seed: int, count: int, own: float = 0.0, fontless: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Features [n, ...] of random sounds of the training fonts, as other makers have them, and their labels [n, 4]; a
-    share of `own` in the generator's style, and of `ruled` of the other effects made by rule (`effects`)."""
+    share of `own` in the generator's style, and of `fontless` of the other effects recorded or made by rule."""
     rng, concepts, parts, said = random.Random(seed), list(world.SOUNDS), [], []
     for start in range(0, count, 64):
         todo = [world.sample_sound(rng, concepts[(start + i) % len(concepts)]) for i in range(64)]
         waves = []
         for sound in todo:
             mine = rng.random() < own
-            waves.append(playing.own(sound, cache, rng) if mine else playing.varied(sound, cache, rng, ruled))
+            waves.append(playing.own(sound, cache, rng) if mine else playing.varied(sound, cache, rng, fontless))
         parts.append(features(torch.from_numpy(np.stack(waves))))
         said += todo
     return torch.cat(parts)[:count], labels(said[:count])

@@ -47,7 +47,7 @@ class Studio:
 
     def _audio(self, sound: world.Sound, file: Path, own: bool) -> None:
         given = (sound, self.cache, self.rng)
-        wave = playing.own(*given) if own else playing.varied(*given, ruled=playing.RULED)
+        wave = playing.own(*given) if own else playing.varied(*given, fontless=playing.FONTLESS)
         Media.load(Audio(wave.astype(np.float32), sounds.RATE), "audio").save(file)
 
 

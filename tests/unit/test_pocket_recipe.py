@@ -166,12 +166,12 @@ def test_what_is_heard_in_training_is_of_no_font_at_times(monkeypatch: pytest.Mo
     kept = {("bird", 123, 60, "medium"): tone(60), ("wind chime", 112, 60, "medium"): tone(60)}
     monkeypatch.setattr(playing, "notes", lambda font, cache: sounds.Notes(font, kept))
     for seed in range(20):
-        playing.varied(world.Sound("bird"), tmp_path, random.Random(seed), ruled=1)
+        playing.varied(world.Sound("bird"), tmp_path, random.Random(seed), fontless=1)
     assert len(asked) == 20
     assert set(asked) == {"ruled", "recorded"}
     playing.varied(world.Sound("bird"), tmp_path, random.Random())
     assert len(asked) == 20
-    playing.varied(world.Sound("wind chime"), tmp_path, random.Random(), ruled=1)
+    playing.varied(world.Sound("wind chime"), tmp_path, random.Random(), fontless=1)
     assert set(asked[20:]) == {"recorded"}  # no rule makes it
 
 
