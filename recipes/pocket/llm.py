@@ -2,9 +2,9 @@
 
     python -m recipes.pocket.llm --cache .pocket --out build/pocket
 
-It is trained on words alone; media are made-up soft tokens (`llm_data`). A linear head that is thrown away makes the
-state at signal token k predict token k of the caption, so that the states at the signal tokens carry the caption to
-the output projectors (equation 4).
+It is trained on words alone, whose embeddings begin with what they mean (`meanings`); media are made-up soft tokens
+(`llm_data`). A linear head that is thrown away makes the state at signal token k predict token k of the caption, so
+that the states at the signal tokens carry the caption to the output projectors (equation 4).
 """
 
 from __future__ import annotations

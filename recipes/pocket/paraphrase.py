@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from recipes.pocket import steps, wordings, world
-from recipes.pocket.corpus import Shown, Turn
+from recipes.pocket.corpus import Turn
 from recipes.pocket.sources import vocabulary
 from recipes.pocket.vectors import Vectors, vectors
+from recipes.pocket.world import article
 
 WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 DRAWN = 20_000  # dialogues in which words are counted
 FREQUENT = 300  # words that are never replaced
 NEIGHBOURS, LEAST = 8, 0.55  # words that may stand for another, and the smallest cosine to it
 SHARE, RATE = 0.6, 0.25  # of the dialogues in other words, and of their rare words replaced
+LOOKS, PLAIN = 0.25, 12_000  # the share of turns about a thing that say how it looks, and the frequent words for that
 
 
 def words_of(found: Any) -> Iterator[str]:
@@ -58,6 +60,7 @@ class Paraphrases:
     """Words, and those that may stand in their place, the likeliest first."""
 
     others: dict[str, list[str]]
+    looks: tuple[str, ...] = ()  # any words at all: before a thing they are passed over
 
     @classmethod
     def read(cls, cache: Path) -> Paraphrases:
@@ -72,25 +75,34 @@ class Paraphrases:
         there = set(free.words)
         todo = [word for word in counts if word in there]
         near = free.near(todo, NEIGHBOURS, LEAST)
-        return cls({word: [other for other, _ in pairs] for word, pairs in zip(todo, near, strict=True) if pairs})
+        others = {word: [other for other, _ in pairs] for word, pairs in zip(todo, near, strict=True) if pairs}
+        return cls(others, tuple(word for word in known.words[:PLAIN] if word not in fixed and len(word) > 3))
 
     def dialogue(self, turns: Sequence[Turn], rng: random.Random) -> list[Turn]:
         """The same dialogue, at times in other words."""
         return [self.turn(turn, rng) for turn in turns] if rng.random() < SHARE else list(turns)
 
     def turn(self, turn: Turn, rng: random.Random) -> Turn:
-        """The same turn, its request in other words."""
-        fixed = set(words_of(turn.answer))
+        """The same turn, its request in other words, and what it is about with a look that the answer does not tell."""
+        fixed, about = set(words_of(turn.answer)), turn.about
+        look = rng.choice(self.looks) if self.looks and about and rng.random() < LOOKS else ""
 
         def other(found: re.Match[str]) -> str:
             word = found[0].lower()
             choices = [] if word in fixed else self.others.get(word, [])
             return rng.choice(choices) if choices and rng.random() < RATE else found[0]
 
-        request: tuple[str | Shown, ...] = tuple(
-            WORD.sub(other, part) if isinstance(part, str) else part for part in turn.request
-        )
-        return replace(turn, request=request)
+        def said(text: str) -> str:
+            text = WORD.sub(other, text)
+            return _looking(text, about.concept, look) if about and look else text
+
+        return replace(turn, request=tuple(said(part) if isinstance(part, str) else part for part in turn.request))
+
+
+def _looking(text: str, name: str, look: str) -> str:
+    """`an owl on pink` -> `a grumpy owl on pink`."""
+    found = re.compile(rf"\b(an? )?{name}\b", re.IGNORECASE)
+    return found.sub(lambda m: f"{article(look) + ' ' if m[1] else ''}{look} {name}", text, count=1)
 
 
 AS_IS = Paraphrases({})

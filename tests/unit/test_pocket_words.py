@@ -144,3 +144,16 @@ def test_a_sound_is_mostly_asked_of_what_has_one() -> None:
     silent = sum(turn.answer == wordings.SILENT for turn in turns)
     assert 0.02 < silent / len(turns) < 0.1
     assert not any("audio" in turn.makes for turn in turns)
+
+
+def test_a_look_that_nobody_knows_is_passed_over() -> None:
+    """It stands before the thing, with the article that it wants; the answer is as it was."""
+    other, rng = Paraphrases({}, ("elegant",)), random.Random(0)
+    turn = Turn(("Draw a small owl, then the owl again",), "a small owl", ("image",), Scene("owl", size="small"))
+    found = [other.turn(turn, rng) for _ in range(200)]
+    assert {t.request[0] for t in found} == {turn.request[0], "Draw a small elegant owl, then the owl again"}
+    assert {t.answer for t in found} == {turn.answer}
+    bare = Turn(("A bus!",), "a bus", ("image",), Scene("bus"))
+    assert {other.turn(bare, rng).request[0] for _ in range(50)} == {"A bus!", "an elegant bus!"}
+    copied = Turn(("Draw an owl",), "an owl", ("image",))
+    assert {other.turn(copied, rng).request for _ in range(50)} == {copied.request}
